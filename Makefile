@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+# What a person types. The C parts are built by c_src/Makefile, through a hook
+# of rebar3; the kernel by kernel/build.
+
+REBAR3 ?= rebar3
+PREFIX ?= /usr/local
+DESTDIR ?=
+LIBDIR = $(DESTDIR)$(PREFIX)/lib/erlang/lib/evum-$(VERSION)
+VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
+
+.PHONY: all compile deps demo shell test check doc clean install
+.PHONY: fuzz kernel kernel-smp bench-boot
+
+all: compile
+
+compile:
+	@$(REBAR3) compile
+
+# Installs what is missing, with apt, through sudo where not root.
+deps:
+	@scripts/deps run
+
+# Two machines that ping each other; fails unless the replies came.
+demo:
+	@scripts/deps run
+	@$(REBAR3) compile
+	@scripts/demo
+
+shell: compile
+	@$(REBAR3) shell
+
+# On the fast kernel, which is built once (from then on it is in a cache), and
+# on Debian's; on Debian's alone where there is no way to build it.
+test:
+	@scripts/deps run test kernel
+	@$(REBAR3) compile
+	-@kernel/build
+	@kernel/build --flavour smp --cached 2>/dev/null || true
+	@scripts/test
+
+check:
+	@scripts/deps run test check
+	@scripts/check
+
+fuzz:
+	@$(MAKE) --no-print-directory -C c_src fuzz
+
+# The fast kernel, into priv/kernel; once, from then on it is in a cache.
+kernel:
+	@scripts/deps kernel
+	@kernel/build
+
+# The same with SMP, for machines of several CPUs.
+kernel-smp:
+	@scripts/deps kernel
+	@kernel/build --flavour smp
+
+# Beside bare kernels and Debian's; the tables of doc/performance.md.
+bench-boot: compile
+	@bench/boot
+
+doc: compile
+	@$(REBAR3) edoc
+
+clean:
+	@$(REBAR3) clean
+	@rm -rf _build build
+
+install: compile
+	install -d $(LIBDIR)/ebin $(LIBDIR)/priv
+	install -m 644 _build/default/lib/evum/ebin/* $(LIBDIR)/ebin
+	cp -a --no-preserve=ownership priv/. $(LIBDIR)/priv

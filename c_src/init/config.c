@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define JAIL_MOUNT "/jail"
+
+static int copy_value(char *to, size_t size, const char *value)
+{
+	if (strlen(value) >= size)
+		return -EINVAL;
+	memcpy(to, value, strlen(value) + 1);
+	return 0;
+}
+
+static int config_pair(struct config *config, char *pair)
+{
+	char *value = strchr(pair, '=');
+
+	if (!value)
+		return -EINVAL;
+	*value++ = '\0';
+	if (!strcmp(pair, "hostname"))
+		return copy_value(config->hostname, sizeof(config->hostname),
+				  value);
+	if (!strcmp(pair, "init")) {
+		if (config->argc == INIT_ARGS_MAX)
+			return -EINVAL;
+		config->argv[config->argc++] = value;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+int config_parse(struct config *config, size_t len)
+{
+	char *at = config->text;
+	char *end = config->text + len;
+
+	if (len == 0 || len > sizeof(config->text) || end[-1] != '\0')
+		return -EINVAL;
+	while (at < end) {
+		char *next = at + strlen(at) + 1;
+
+		if (config_pair(config, at))
+			return -EINVAL;
+		at = next;
+	}
+	return config->argc ? 0 : -EINVAL;
+}
+
+/* A link of the jail leads to a folder of the host; "" where there is none. */
+static void read_link(const char *link, char to[PATH_MAX])
+{
+	ssize_t n = readlink(link, to, PATH_MAX - 1);
+
+	to[n < 0 ? 0 : n] = '\0';
+}
+
+void config_load(struct config *config)
+{
+	ssize_t len;
+	int fd;
+
+	mkdir(JAIL_MOUNT, 0700);
+	if (mount("jail", JAIL_MOUNT, "hostfs", MS_RDONLY, INIT_JAIL) < 0)
+		init_fail("mount hostfs", INIT_JAIL);
+	fd = open(JAIL_MOUNT "/config", O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		init_fail("open", JAIL_MOUNT "/config");
+	len = read(fd, config->text, sizeof(config->text));
+	if (len < 0)
+		init_fail("read", JAIL_MOUNT "/config");
+	close(fd);
+	errno = EINVAL;
+	if (config_parse(config, (size_t)len))
+		init_fail("parse", JAIL_MOUNT "/config");
+	read_link(JAIL_MOUNT "/root", config->root);
+	read_link(JAIL_MOUNT "/applets", config->applets);
+	read_link(JAIL_MOUNT "/modules", config->modules);
+	if (umount(JAIL_MOUNT) < 0)
+		init_fail("umount", JAIL_MOUNT);
+}

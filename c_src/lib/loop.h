@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * loop - one epoll set, timers and deferred frees, for every port program.
+ *
+ * Entries are embedded in the structures they serve (container_of() finds the
+ * way back), so watching a descriptor never allocates. A callback may remove
+ * any entry, its own included: an event that epoll had already reported for a
+ * removed entry is dropped, and memory handed to loop_defer() is freed only at
+ * the end of the turn, so such an event never points into freed memory.
+ */
+#ifndef EVUM_LOOP_H
+#define EVUM_LOOP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#define container_of(ptr, type, member) \
+	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+struct loop_fd {
+	int fd; /* -1: not watched */
+	uint32_t events;
+	void (*ready)(struct loop_fd *entry, uint32_t events);
+};
+
+struct loop_timer {
+	struct loop_timer *next;
+	int64_t due_ms;
+	bool armed;
+	void (*expired)(struct loop_timer *timer);
+};
+
+struct loop_garbage {
+	struct loop_garbage *next;
+	void (*release)(struct loop_garbage *garbage);
+};
+
+struct loop {
+	int epoll_fd;
+	bool stopped;
+	struct loop_timer *timers; /* ascending by due_ms */
+	struct loop_garbage *garbage;
+};
+
+/* Milliseconds of CLOCK_MONOTONIC. */
+int64_t loop_now_ms(void);
+
+/* All return 0 or -errno. The loop never closes a descriptor it watches. */
+int loop_init(struct loop *loop);
+int loop_add(struct loop *loop, struct loop_fd *entry, int fd, uint32_t events,
+	     void (*ready)(struct loop_fd *, uint32_t));
+/* Change what is watched; a no-op, without a system call, when unchanged. */
+int loop_watch(struct loop *loop, struct loop_fd *entry, uint32_t events);
+void loop_del(struct loop *loop, struct loop_fd *entry);
+
+/* One shot; arming an armed timer moves it. */
+void loop_timer_set(struct loop *loop, struct loop_timer *timer,
+		    int64_t after_ms, void (*expired)(struct loop_timer *));
+void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+void loop_defer(struct loop *loop, struct loop_garbage *garbage,
+		void (*release)(struct loop_garbage *));
+
+/* Run until loop_stop(); returns 0, or -errno when epoll itself fails. */
+int loop_run(struct loop *loop);
+void loop_stop(struct loop *loop);
+void loop_close(struct loop *loop);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "burst.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "frames.h"
+
+#define SLOT_SIZE (FRAME_MAX + 1)
+/*
+ * Slots at a multiple of the page size would share the same few sets of the
+ * cache: two lines more spread the heads of a burst over all of them.
+ */
+#define SLOT_STRIDE (SLOT_SIZE + 128)
+
+int burst_init(struct burst *burst)
+{
+	*burst = (struct burst){.memory = NULL};
+	burst->memory = malloc((size_t)BURST_FRAMES * SLOT_STRIDE);
+	if (!burst->memory)
+		return -ENOMEM;
+	for (size_t i = 0; i < BURST_FRAMES; i++) {
+		burst->slots[i].iov_base = burst->memory + i * SLOT_STRIDE;
+		burst->slots[i].iov_len = SLOT_SIZE;
+		burst->rx[i].msg_hdr.msg_iov = &burst->slots[i];
+		burst->rx[i].msg_hdr.msg_iovlen = 1;
+		burst->tx[i].msg_hdr.msg_iovlen = 1;
+	}
+	return 0;
+}
+
+void burst_free(struct burst *burst)
+{
+	free(burst->memory);
+	burst->memory = NULL;
+}
+
+int burst_receive(struct burst *burst, int fd)
+{
+	int n;
+
+	burst->count = 0;
+	burst->ended = false;
+	n = recvmmsg(fd, burst->rx, BURST_FRAMES, MSG_DONTWAIT, NULL);
+	if (n < 0)
+		return -errno;
+	burst->count = (unsigned int)n;
+	return 0;
+}
+
+int burst_send(struct burst *burst, int fd, struct iovec *frames,
+	       unsigned int n)
+{
+	int sent;
+
+	for (unsigned int i = 0; i < n; i++)
+		burst->tx[i].msg_hdr.msg_iov = &frames[i];
+	sent = sendmmsg(fd, burst->tx, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * burst - many frames of one packet socket in one system call.
+ *
+ * The memory is allocated once and shared by all ports, so what it holds is
+ * valid until the next burst is received. A slot is one byte larger than the
+ * largest frame, which is how a frame that is too large shows.
+ */
+#ifndef EVUM_NET_BURST_H
+#define EVUM_NET_BURST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#define BURST_FRAMES 64
+
+struct burst {
+	struct mmsghdr rx[BURST_FRAMES], tx[BURST_FRAMES];
+	struct iovec slots[BURST_FRAMES];
+	uint8_t *memory;
+	unsigned int count; /* frames received */
+	bool ended;	    /* and behind them nothing will ever come */
+};
+
+/* 0 or -ENOMEM. */
+int burst_init(struct burst *burst);
+void burst_free(struct burst *burst);
+
+/* Fill the burst from fd. 0 or -errno, -EAGAIN when nothing waits. */
+int burst_receive(struct burst *burst, int fd);
+/* The length of frame i; above FRAME_MAX whatever exactly the peer sent. */
+static inline uint32_t burst_len(const struct burst *burst, unsigned int i)
+{
+	return burst->rx[i].msg_len;
+}
+static inline const uint8_t *burst_frame(const struct burst *burst,
+					 unsigned int i)
+{
+	return burst->slots[i].iov_base;
+}
+
+/*
+ * Send up to BURST_FRAMES frames to the peer that fd is connected to. How many
+ * went, at least one, or the -errno of the first.
+ */
+int burst_send(struct burst *burst, int fd, struct iovec *frames,
+	       unsigned int n);
+
+#endif

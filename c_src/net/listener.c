@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "listener.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "net.h"
+#include "port_bess.h"
+#include "port_daemon.h"
+
+#define SOCKETS(listener) \
+	(sizeof((listener)->sockets) / sizeof((listener)->sockets[0]))
+
+static void listen_ready(struct loop_fd *entry, uint32_t events);
+
+static const struct sockaddr *generic(const struct sockaddr_un *address)
+{
+	return (const struct sockaddr *)(const void *)address;
+}
+
+/* Is there a socket file at the address that nobody listens at? */
+static bool is_stale(const struct sockaddr_un *address, int type)
+{
+	struct stat st;
+	bool refused;
+	int fd;
+
+	/* connect() says ECONNREFUSED of files that are no sockets, too. */
+	if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+		return false;
+	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	refused = connect(fd, generic(address), sizeof(*address)) < 0 &&
+		  errno == ECONNREFUSED;
+	close(fd);
+	return refused;
+}
+
+static int bind_path(int fd, const struct sockaddr_un *address, int type)
+{
+	if (!bind(fd, generic(address), sizeof(*address)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -errno;
+	if (!is_stale(address, type))
+		return -EADDRINUSE;
+	if (unlink(address->sun_path) < 0 && errno != ENOENT)
+		return -errno;
+	return bind(fd, generic(address), sizeof(*address)) < 0 ? -errno : 0;
+}
+
+static void listen_socket_close(struct listen_socket *sock)
+{
+	struct stat st;
+
+	if (sock->fd < 0)
+		return;
+	loop_del(&sock->listener->net->loop, &sock->io);
+	close(sock->fd);
+	sock->fd = -1;
+	if (!lstat(sock->address.sun_path, &st) && st.st_dev == sock->dev &&
+	    st.st_ino == sock->ino)
+		unlink(sock->address.sun_path);
+}
+
+static int listen_socket_open(struct listen_socket *sock, int type,
+			      const char **step)
+{
+	struct stat st;
+	int err;
+
+	*step = "bind";
+	sock->fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (sock->fd < 0)
+		return -errno;
+	err = bind_path(sock->fd, &sock->address, type);
+	if (err) {
+		close(sock->fd);
+		sock->fd = -1;
+		return err;
+	}
+	if (!lstat(sock->address.sun_path, &st)) {
+		sock->dev = st.st_dev;
+		sock->ino = st.st_ino;
+	}
+	*step = "listen";
+	if (listen(sock->fd, SOMAXCONN) < 0)
+		err = -errno;
+	if (!err)
+		err = loop_add(&sock->listener->net->loop, &sock->io, sock->fd,
+			       EPOLLIN, listen_ready);
+	if (err)
+		listen_socket_close(sock);
+	return err;
+}
+
+static int listen_address(struct listen_socket *sock, const char *path,
+			  const char *suffix)
+{
+	size_t room = sizeof(sock->address.sun_path);
+	int n;
+
+	sock->address.sun_family = AF_UNIX;
+	n = snprintf(sock->address.sun_path, room, "%s%s", path, suffix);
+	return n <= 0 || (size_t)n >= room ? -ENAMETOOLONG : 0;
+}
+
+static void listener_free(struct loop_garbage *garbage)
+{
+	free(container_of(garbage, struct listener, garbage));
+}
+
+int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
+		  const char **step)
+{
+	struct listener *listener = calloc(1, sizeof(*listener));
+	struct listen_socket *control, *bess;
+	int err;
+
+	*step = "listen";
+	if (!listener)
+		return -ENOMEM;
+	listener->net = net;
+	listener->own_dir = own_dir;
+	control = &listener->sockets[0];
+	bess = &listener->sockets[1];
+	*control = (struct listen_socket){.listener = listener,
+					  .accepted = daemon_accepted,
+					  .fd = -1,
+					  .io.fd = -1};
+	*bess = *control;
+	bess->accepted = bess_accepted;
+	*step = "path";
+	err = listen_address(control, path, "");
+	if (!err)
+		err = listen_address(bess, path, LISTENER_BESS_SUFFIX);
+	if (!err)
+		err = listen_socket_open(control, SOCK_STREAM, step);
+	if (!err)
+		err = listen_socket_open(bess, SOCK_SEQPACKET, step);
+	if (err) {
+		listen_socket_close(control);
+		free(listener);
+		return err;
+	}
+	listener->id = ++net->last_listener_id;
+	LIST_INSERT_HEAD(&net->listeners, listener, link);
+	*id = listener->id;
+	return 0;
+}
+
+void listener_close(struct listener *listener)
+{
+	for (size_t i = 0; i < SOCKETS(listener); i++)
+		listen_socket_close(&listener->sockets[i]);
+	/* Somebody else's files may be there by now: then it stays. */
+	if (listener->own_dir)
+		rmdir(dirname(listener->sockets[0].address.sun_path));
+	loop_timer_cancel(&listener->net->loop, &listener->retry);
+	LIST_REMOVE(listener, link);
+	loop_defer(&listener->net->loop, &listener->garbage, listener_free);
+}
+
+struct listener *listener_by_id(struct net *net, uint32_t id)
+{
+	struct listener *listener;
+
+	LIST_FOREACH(listener, &net->listeners, link)
+	if (listener->id == id)
+		return listener;
+	return NULL;
+}
+
+static void listener_pause(struct listener *listener)
+{
+	for (size_t i = 0; i < SOCKETS(listener); i++)
+		loop_del(&listener->net->loop, &listener->sockets[i].io);
+}
+
+static void listener_retry(struct loop_timer *timer)
+{
+	listener_resume(container_of(timer, struct listener, retry));
+}
+
+static void listener_retry_later(struct listener *listener)
+{
+	loop_timer_set(&listener->net->loop, &listener->retry,
+		       LISTENER_RETRY_MS, listener_retry);
+}
+
+void listener_resume(struct listener *listener)
+{
+	struct loop *loop = &listener->net->loop;
+
+	for (size_t i = 0; i < SOCKETS(listener); i++) {
+		struct listen_socket *sock = &listener->sockets[i];
+
+		if (sock->io.fd < 0 &&
+		    loop_add(loop, &sock->io, sock->fd, EPOLLIN, listen_ready))
+			listener_retry_later(listener);
+	}
+}
+
+/* Accept one. 0, -EAGAIN when none waits, or what made it fail. */
+static int listen_accept(struct listen_socket *sock)
+{
+	struct net *net = sock->listener->net;
+	int fd = accept4(sock->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	if (net->connections >= NET_CONNECTIONS_MAX) {
+		close(fd);
+		net_count(net, NET_REFUSED_LIMIT);
+		log_limited(&net->resource_log,
+			    "connection refused: there are %u already",
+			    net->connections);
+		return 0;
+	}
+	net_count(net, NET_ACCEPTED);
+	sock->accepted(net, fd);
+	return 0;
+}
+
+static void listen_ready(struct loop_fd *entry, uint32_t events)
+{
+	struct listen_socket *sock =
+		container_of(entry, struct listen_socket, io);
+	struct net *net = sock->listener->net;
+	int err = 0;
+
+	(void)events;
+	for (int i = 0; i < LISTENER_BURST && !err; i++) {
+		if (port_congested(&net->beam)) {
+			listener_pause(sock->listener);
+			return;
+		}
+		err = listen_accept(sock);
+		if (err == -EINTR || err == -ECONNABORTED)
+			err = 0;
+	}
+	if (!err || err == -EAGAIN)
+		return;
+	net_count(net, NET_REFUSED_DESCRIPTORS);
+	log_limited(&net->resource_log, "accept at %s: %s",
+		    sock->address.sun_path, strerror(-err));
+	listener_pause(sock->listener);
+	listener_retry_later(sock->listener);
+}

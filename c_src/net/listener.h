@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * listener - the sockets at which clients come in: a pair at one path.
+ *
+ *   PATH       stream, the uml_switch control protocol (port_daemon)
+ *   PATH.bess  SEQPACKET, a frame a packet (port_bess)
+ *
+ * A socket file that nobody listens at any more is replaced; a live one is
+ * left alone. On the way out only files that are still the own ones go.
+ * Running out of descriptors pauses accepting for a moment, so that a
+ * connection that cannot be taken does not keep the loop busy.
+ */
+#ifndef EVUM_NET_LISTENER_H
+#define EVUM_NET_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+#include <sys/un.h>
+
+#include "loop.h"
+
+#define LISTENER_BESS_SUFFIX ".bess"
+/* Wait before accepting again without descriptors, milliseconds. */
+#define LISTENER_RETRY_MS 100
+/* Connections taken in one turn of the loop. */
+#define LISTENER_BURST 16
+
+struct net;
+
+struct listen_socket {
+	struct listener *listener;
+	/* Takes the connection over, whatever becomes of it. */
+	void (*accepted)(struct net *net, int fd);
+	int fd;
+	struct sockaddr_un address;
+	dev_t dev; /* of the file, to know it again */
+	ino_t ino;
+	struct loop_fd io; /* io.fd is -1 while paused */
+};
+
+struct listener {
+	struct net *net;
+	uint32_t id;
+	bool own_dir; /* the folder goes with the sockets */
+	struct listen_socket sockets[2];
+	struct loop_timer retry;
+	struct loop_garbage garbage;
+	LIST_ENTRY(listener) link;
+};
+LIST_HEAD(listener_list, listener);
+
+/*
+ * Listen at path. 0 and its id, or -errno and in *step what failed: path
+ * (-ENAMETOOLONG), bind (-EADDRINUSE where somebody listens there already) or
+ * listen.
+ */
+int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
+		  const char **step);
+/* Close and unlink; connections stay. */
+void listener_close(struct listener *listener);
+struct listener *listener_by_id(struct net *net, uint32_t id);
+/* Accept again, after the BEAM was congested. */
+void listener_resume(struct listener *listener);
+
+#endif

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "frames.h"
+
+const char *const net_counter_names[NET_COUNTERS] = {
+	[NET_ACCEPTED] = "accepted",
+	[NET_REFUSED_LIMIT] = "refused_limit",
+	[NET_REFUSED_DESCRIPTORS] = "refused_descriptors",
+	[NET_BAD_MAGIC] = "bad_magic",
+	[NET_BAD_VERSION] = "bad_version",
+	[NET_BAD_TYPE] = "bad_type",
+	[NET_BAD_ADDRESS] = "bad_address",
+	[NET_SHORT_REQUEST] = "short_request",
+	[NET_SURPLUS_BYTES] = "surplus_bytes",
+	[NET_TIMEOUT] = "timeout",
+};
+
+int net_init(struct net *net, const struct port_ops *ops, int in_fd, int out_fd)
+{
+	int err;
+
+	*net = (struct net){.batch = malloc(NET_BATCH_MAX)};
+	if (!net->batch)
+		return -ENOMEM;
+	err = burst_init(&net->burst);
+	if (!err)
+		err = loop_init(&net->loop);
+	if (!err)
+		err = port_init(&net->beam, &net->loop, ops, in_fd, out_fd);
+	return err;
+}
+
+void net_close(struct net *net)
+{
+	while (!LIST_EMPTY(&net->listeners))
+		listener_close(LIST_FIRST(&net->listeners));
+	for (size_t i = 0; i < NET_ID_BUCKETS; i++)
+		while (!LIST_EMPTY(&net->by_id[i]))
+			netport_down(LIST_FIRST(&net->by_id[i]), "closed");
+	port_close(&net->beam);
+	loop_close(&net->loop);
+	burst_free(&net->burst);
+	free(net->batch);
+}
+
+const char *net_errno_name(struct net *net, int err)
+{
+	term_errno_name(err, net->errno_name);
+	return net->errno_name;
+}
+
+bool net_takes_frames(const struct net *net)
+{
+	return port_credit(&net->beam) > net->batch_len &&
+	       !port_congested(&net->beam);
+}
+
+static void net_flush(struct net *net)
+{
+	if (!net->batch_len)
+		return;
+	port_send_data(&net->beam, net->batch, net->batch_len);
+	net->batch_len = 0;
+}
+
+static void net_turn_end(struct loop_garbage *turn_end)
+{
+	net_flush(container_of(turn_end, struct net, turn_end));
+	turn_end->release = NULL;
+}
+
+void net_frame_up(struct net *net, uint32_t port_id, const uint8_t *frame,
+		  uint32_t len)
+{
+	if (net->batch_len + FRAMES_UP_HEADER + len > NET_BATCH_MAX)
+		net_flush(net);
+	frames_put(net->batch + net->batch_len, port_id, frame, len);
+	net->batch_len += FRAMES_UP_HEADER + len;
+	/* What is freed at the end of a turn is also what runs there. */
+	if (!net->turn_end.release)
+		loop_defer(&net->loop, &net->turn_end, net_turn_end);
+}
+
+int net_frames_down(struct net *net, const uint8_t *bytes, size_t len)
+{
+	struct frames_cursor cursor = {.at = bytes, .end = bytes + len};
+	struct frames_down down;
+	int more;
+
+	while ((more = frames_next(&cursor, &down)) > 0) {
+		for (uint32_t i = 0; i < down.n_ports; i++) {
+			struct net_port *port =
+				net_port_by_id(net, frames_port(&down, i));
+
+			if (port)
+				netport_send(port, down.frame, down.len);
+		}
+	}
+	while (!LIST_EMPTY(&net->dirty_ports))
+		netport_flush(LIST_FIRST(&net->dirty_ports));
+	return more;
+}
+
+void net_resume(struct net *net)
+{
+	struct listener *listener;
+
+	if (port_congested(&net->beam))
+		return;
+	LIST_FOREACH(listener, &net->listeners, link)
+	listener_resume(listener);
+	while (net_takes_frames(net) && !LIST_EMPTY(&net->paused_ports))
+		netport_resume(LIST_FIRST(&net->paused_ports));
+}
+
+void net_send_term(struct net *net, ei_x_buff *x)
+{
+	net_flush(net);
+	port_send_term(&net->beam, x);
+}
+
+static struct net_port_list *bucket(struct net *net, uint32_t id)
+{
+	return &net->by_id[id % NET_ID_BUCKETS];
+}
+
+struct net_port *net_port_by_id(struct net *net, uint32_t id)
+{
+	struct net_port *port;
+
+	LIST_FOREACH(port, bucket(net, id), id_link)
+	if (port->id == id)
+		return port;
+	return NULL;
+}
+
+void net_port_up(struct net *net, struct net_port *port)
+{
+	ei_x_buff x;
+
+	/* After four thousand million ports the ids start again. */
+	do
+		net->last_port_id++;
+	while (!net->last_port_id || net_port_by_id(net, net->last_port_id));
+	port->id = net->last_port_id;
+	LIST_INSERT_HEAD(bucket(net, port->id), port, id_link);
+	term_event(&x, "port_up");
+	ei_x_encode_tuple_header(&x, 3);
+	ei_x_encode_ulong(&x, port->id);
+	ei_x_encode_atom(&x, port->ops->kind);
+	ei_x_encode_long(&x, port->peer_pid);
+	net_send_term(net, &x);
+}
+
+void net_port_down(struct net *net, struct net_port *port, const char *reason)
+{
+	ei_x_buff x;
+
+	LIST_REMOVE(port, id_link);
+	term_event(&x, "port_down");
+	ei_x_encode_tuple_header(&x, 2);
+	ei_x_encode_ulong(&x, port->id);
+	ei_x_encode_atom(&x, reason);
+	net_send_term(net, &x);
+}

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * net - the one context of evum_net, and what its parts ask of one another.
+ *
+ *   clients -- listener --> port_daemon, port_bess (kinds of netport)
+ *                              |  ^
+ *                 net_frame_up |  | net_frames_down
+ *                              v  |
+ *                             BEAM (lib/port)
+ *
+ * Frames of all ports are gathered into one batch, which goes up when it is
+ * full and at the end of each turn of the loop. Every event goes up behind the
+ * frames that came before it. Credit counts what the BEAM has not yet
+ * processed: without it ports are not read, and peers wait in their own
+ * sockets. While the BEAM's pipe is congested nobody is accepted either, for
+ * each connection makes events.
+ */
+#ifndef EVUM_NET_NET_H
+#define EVUM_NET_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "burst.h"
+#include "listener.h"
+#include "log.h"
+#include "loop.h"
+#include "netport.h"
+#include "port.h"
+#include "term.h"
+
+/* Connections, with or without a port; more are refused and counted. */
+#define NET_CONNECTIONS_MAX 4096
+/* Twice the connections: ids count up, so chains hardly ever form. */
+#define NET_ID_BUCKETS 8192
+/* Frames that go up in one message, bytes. */
+#define NET_BATCH_MAX (256u << 10)
+
+/* Counters of the switch: connections by what became of them. */
+enum net_counter {
+	NET_ACCEPTED,
+	NET_REFUSED_LIMIT,	 /* NET_CONNECTIONS_MAX */
+	NET_REFUSED_DESCRIPTORS, /* no descriptor or memory left */
+	NET_BAD_MAGIC,
+	NET_BAD_VERSION,
+	NET_BAD_TYPE,
+	NET_BAD_ADDRESS, /* of another family, or nobody is bound to it */
+	NET_SHORT_REQUEST,
+	NET_SURPLUS_BYTES,
+	NET_TIMEOUT,
+	NET_COUNTERS
+};
+extern const char *const net_counter_names[NET_COUNTERS];
+
+LIST_HEAD(net_port_list, net_port);
+
+struct net {
+	struct loop loop;
+	struct port beam;
+	struct burst burst;
+
+	uint8_t *batch; /* NET_BATCH_MAX bytes, towards the BEAM */
+	size_t batch_len;
+	struct loop_garbage turn_end; /* queued while the batch holds frames */
+
+	uint32_t last_port_id, last_listener_id;
+	struct net_port_list by_id[NET_ID_BUCKETS];
+	struct net_port_list paused_ports, dirty_ports;
+	struct listener_list listeners;
+	unsigned int connections;
+	size_t backlogs; /* bytes in those of all ports */
+
+	uint64_t counters[NET_COUNTERS];
+	struct log_limit peer_log, resource_log;
+	char errno_name[TERM_ATOM_MAX];
+};
+
+/* Serve the BEAM at in_fd and out_fd with ops. 0 or -errno. */
+int net_init(struct net *net, const struct port_ops *ops, int in_fd,
+	     int out_fd);
+/* Close all: listeners, with their files, and ports. */
+void net_close(struct net *net);
+
+static inline void net_count(struct net *net, enum net_counter counter)
+{
+	net->counters[counter]++;
+}
+
+/* Valid until the next call. */
+const char *net_errno_name(struct net *net, int err);
+
+/* Is there credit for one more burst? */
+bool net_takes_frames(const struct net *net);
+void net_frame_up(struct net *net, uint32_t port_id, const uint8_t *frame,
+		  uint32_t len);
+/* Hand a batch that came down to its ports. 0 or -EBADMSG. */
+int net_frames_down(struct net *net, const uint8_t *bytes, size_t len);
+/* The BEAM takes more: resume what was paused. */
+void net_resume(struct net *net);
+
+/* Queue an event or reply behind the frames gathered so far; frees x. */
+void net_send_term(struct net *net, ei_x_buff *x);
+
+/* For netport: enter the port under a new id, or remove it, with the event. */
+void net_port_up(struct net *net, struct net_port *port);
+void net_port_down(struct net *net, struct net_port *port, const char *reason);
+/* NULL if there is none. */
+struct net_port *net_port_by_id(struct net *net, uint32_t id);
+
+#endif

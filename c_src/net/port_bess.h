@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * port_bess - a port of the vector transport `bess': a SEQPACKET connection,
+ * a frame a packet. The port lives as long as the connection.
+ */
+#ifndef EVUM_NET_PORT_BESS_H
+#define EVUM_NET_PORT_BESS_H
+
+struct net;
+
+/* Make a port of an accepted connection, or close it. */
+void bess_accepted(struct net *net, int fd);
+
+#endif

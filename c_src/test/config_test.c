@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration that evum_init reads. It belongs to a program that is
+ * built for the guest, so its one file is taken in here.
+ */
+#include "../init/config.c" /* NOLINT(bugprone-suspicious-include) */
+
+#include "unit.h"
+
+void init_fail(const char *step, const char *what)
+{
+	fprintf(stderr, "init_fail: %s %s\n", step, what);
+	abort();
+}
+
+static struct config config;
+
+static int same(const char *value, const char *wanted)
+{
+	return value && !strcmp(value, wanted);
+}
+
+static int parse(const char *text, size_t len)
+{
+	memset(&config, 0, sizeof(config));
+	memcpy(config.text, text, len);
+	return config_parse(&config, len);
+}
+
+#define PARSE(literal) parse(literal, sizeof(literal) - 1)
+
+static void whole(void)
+{
+	CHECK(PARSE("hostname=r1\0init=/bin/sh\0init=\0init=a=b\0") == 0);
+	CHECK(!strcmp(config.hostname, "r1"));
+	CHECK(config.argc == 3);
+	CHECK(same(config.argv[0], "/bin/sh"));
+	CHECK(same(config.argv[1], ""));
+	CHECK(same(config.argv[2], "a=b"));
+	CHECK(config.argv[3] == NULL);
+}
+
+static void broken(void)
+{
+	CHECK(PARSE("") == -EINVAL);
+	CHECK(PARSE("init=/bin/sh") == -EINVAL); /* cut off */
+	CHECK(PARSE("init\0") == -EINVAL);
+	CHECK(PARSE("colour=red\0init=x\0") == -EINVAL);
+	CHECK(PARSE("hostname=r1\0") == -EINVAL); /* nothing to run */
+	CHECK(PARSE("\0init=x\0") == -EINVAL);
+}
+
+static void limits(void)
+{
+	static char text[INIT_CONFIG_MAX];
+	size_t len = 0;
+
+	for (int i = 0; i <= INIT_ARGS_MAX; i++) {
+		memcpy(text + len, "init=x", 7);
+		len += 7;
+	}
+	CHECK(parse(text, len - 7) == 0);
+	CHECK(config.argc == INIT_ARGS_MAX);
+	CHECK(parse(text, len) == -EINVAL);
+	memset(text, 'h', sizeof(text));
+	memcpy(text, "hostname=", 9);
+	text[9 + 65] = '\0';
+	CHECK(parse(text, 9 + 66) == -EINVAL);
+}
+
+int main(void)
+{
+	RUN(whole);
+	RUN(broken);
+	RUN(limits);
+	UNIT_DONE();
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "frames.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "unit.h"
+
+static int next(const void *bytes, size_t len, struct frames_down *down)
+{
+	/* On the heap and no longer than it is, so that ASan sees past it. */
+	uint8_t *copy = malloc(len ? len : 1);
+	struct frames_cursor cursor = {.at = copy, .end = copy + len};
+	int more;
+
+	if (len)
+		memcpy(copy, bytes, len);
+	while ((more = frames_next(&cursor, down)) > 0) {
+		CHECK(down->frame + down->len <= cursor.end);
+		CHECK(down->ports + (size_t)down->n_ports * 4 == down->frame);
+	}
+	free(copy);
+	return more;
+}
+
+static void a_frame_goes_up_as_drawn(void)
+{
+	uint8_t bytes[FRAMES_UP_HEADER + 5];
+
+	frames_put(bytes, 0x01020304, "frame", 5);
+	CHECK(!memcmp(bytes, "\1\2\3\4\0\0\0\5frame", sizeof(bytes)));
+}
+
+static void frames_come_down_with_their_ports(void)
+{
+	static const char batch[] = "\0\0\0\2\0\0\0\3\0\0\0\7\1\0\0\0abc"
+				    "\0\0\0\0\0\0\0\1x"
+				    "\0\0\0\1\0\0\0\0\0\0\0\5";
+	struct frames_cursor cursor = {
+		.at = (const uint8_t *)batch,
+		.end = (const uint8_t *)batch + sizeof(batch) - 1,
+	};
+	struct frames_down down;
+
+	CHECK(frames_next(&cursor, &down) == 1);
+	CHECK(down.n_ports == 2 && down.len == 3);
+	CHECK(frames_port(&down, 0) == 7);
+	CHECK(frames_port(&down, 1) == 0x01000000);
+	CHECK(!memcmp(down.frame, "abc", 3));
+	CHECK(frames_next(&cursor, &down) == 1);
+	CHECK(down.n_ports == 0 && down.len == 1 && *down.frame == 'x');
+	CHECK(frames_next(&cursor, &down) == 1);
+	CHECK(down.n_ports == 1 && down.len == 0);
+	CHECK(frames_next(&cursor, &down) == 0);
+}
+
+static void lengths_that_do_not_fit_are_refused(void)
+{
+	static const uint8_t one[] = {0, 0, 0, 1, 0,   0,   0,	3,
+				      0, 0, 0, 7, 'a', 'b', 'c'};
+	static const uint8_t wrap_ports[] = {0x40, 0, 0, 1, 0, 0,
+					     0,	   1, 9, 9, 9, 9};
+	static const uint8_t wrap_len[] = {0,	 0,    0, 1, 0xff, 0xff,
+					   0xff, 0xff, 9, 9, 9,	   9};
+	struct frames_down down;
+
+	CHECK(next(one, 0, &down) == 0);
+	for (size_t len = 1; len < sizeof(one); len++)
+		CHECK(next(one, len, &down) == -EBADMSG);
+	CHECK(next(one, sizeof(one), &down) == 0);
+	CHECK(next(wrap_ports, sizeof(wrap_ports), &down) == -EBADMSG);
+	CHECK(next(wrap_len, sizeof(wrap_len), &down) == -EBADMSG);
+}
+
+int main(void)
+{
+	RUN(a_frame_goes_up_as_drawn);
+	RUN(frames_come_down_with_their_ports);
+	RUN(lengths_that_do_not_fit_are_refused);
+	UNIT_DONE();
+}

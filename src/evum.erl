@@ -1,0 +1,335 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Linux machines as Erlang processes: the API for a shell, a script or a
+%% supervision tree.
+%%
+%% A machine is a pid, or the name it was started with. Its console lines come
+%% to its owner, the process that started it, as plain binaries, one a line,
+%% without the newline, carriage returns or escape sequences; a line of more
+%% than 4096 bytes comes in pieces. An owner that does not read them makes the
+%% console wait once some 256 KB are unread; nothing is lost.
+%%
+%% A machine is started by {@link start/1}, lives on when its owner dies (its
+%% lines then go nowhere) and ends with {@link stop/1} or by itself; as a child
+%% of your own supervisor use {@link start_link/1}. Functions that take a
+%% machine return `{error, no_machine}' where it does not run.
+-module(evum).
+
+-export([start/0, start/1, start/2, start_link/0, start_link/1, start_link/2, stop/1]).
+-export([send/2, send/3, puts/2, system/2, reboot/1]).
+-export([ifconfig/2, ping/2, sniff/1]).
+-export([defaults/0, info/1, list/0]).
+
+-export_type([machine/0, start_error/0]).
+
+%% A line that send/2 waits for, ms. It includes the boot where that is not
+%% over yet.
+-define(SEND_TIMEOUT, 30000).
+%% Bytes that puts/2 takes: a line of UML's console takes about 4 KB of unread
+%% input, and none any more once that has filled up.
+-define(PUTS_MAX, 3000).
+
+-type machine() :: pid() | atom() | binary() | string().
+-type start_error() ::
+    evum_machine:error()
+    | evum_kernel:reason()
+    | {kernel, file:filename(), Posix :: atom()}
+    | {Step :: atom(), Posix :: atom()}
+    | {namespaces, Posix :: atom(), Hint :: string()}
+    | {no_program, file:filename()}
+    | {switch, term()}.
+
+%% @equiv start(#{})
+-spec start() -> {ok, pid()} | {error, start_error()}.
+start() ->
+    start(#{}).
+
+%% @doc Start a machine; its lines come to the caller. It returns once the
+%% machine exists, not once it has booted. {@link evum_machine} lists the
+%% options. Where no switch runs yet, one is started with its control server.
+-spec start(evum_machine:options()) -> {ok, pid()} | {error, start_error()}.
+start(Options) ->
+    start(self(), Options).
+
+%% @doc Start a machine whose lines come to another process of this node.
+-spec start(pid(), evum_machine:options()) -> {ok, pid()} | {error, start_error()}.
+start(Owner, Options) ->
+    start(Owner, Options, fun(Spec) -> supervisor:start_child(evum_vm_sup, [Spec]) end).
+
+%% @equiv start_link(#{})
+-spec start_link() -> {ok, pid()} | {error, start_error()}.
+start_link() ->
+    start_link(#{}).
+
+%% @doc Start a machine that is linked to the caller.
+-spec start_link(evum_machine:options()) -> {ok, pid()} | {error, start_error()}.
+start_link(Options) ->
+    start_link(self(), Options).
+
+%% @doc Start a machine that is linked to the caller, whose lines come to
+%% another process of this node: for a child of a supervisor.
+-spec start_link(pid(), evum_machine:options()) -> {ok, pid()} | {error, start_error()}.
+start_link(Owner, Options) ->
+    start(Owner, Options, fun evum_vm:start_link/1).
+
+%% @doc End a machine at once, as if its power were cut. Nothing of it is left
+%% when this returns.
+-spec stop(machine()) -> ok | {error, no_machine}.
+stop(Machine) ->
+    with(Machine, fun evum_vm:stop/1).
+
+%% @equiv send(Machine, Line, 30000)
+-spec send(machine(), iodata()) -> binary() | timeout | {error, no_machine | full | stopped}.
+send(Machine, Line) ->
+    send(Machine, Line, ?SEND_TIMEOUT).
+
+%% @doc Type a line (without its newline) and return the next line that the
+%% console shows: the line's echo behind the shell's prompt. It is typed once
+%% the shell shows a prompt, or 1 s later. `timeout' when no line comes within
+%% so many milliseconds; the line is typed all the same.
+-spec send(machine(), iodata(), timeout()) ->
+    binary() | timeout | {error, no_machine | full | stopped}.
+send(Machine, Line, Timeout) ->
+    Typed = unicode:characters_to_binary(Line),
+    with(Machine, fun(Pid) -> evum_vm:send(Pid, Typed, Timeout) end).
+
+%% @doc Type bytes, as they are and at once (or as soon as the shell is up). At
+%% most 3000 bytes: what the guest's programs leave unread of more than 4 KB
+%% would close the console's input for good.
+-spec puts(machine(), iodata()) ->
+    ok | {error, no_machine | full | stopped | {too_large, Bytes :: pos_integer()}}.
+puts(Machine, Data) ->
+    case iolist_to_binary(Data) of
+        Bytes when byte_size(Bytes) > ?PUTS_MAX ->
+            {error, {too_large, byte_size(Bytes)}};
+        Bytes ->
+            with(Machine, fun(Pid) -> evum_vm:puts(Pid, Bytes) end)
+    end.
+
+%% @doc Send a command to the machine's management console, see
+%% {@link evum_mcons}.
+-spec system(machine(), iodata()) -> {ok, binary()} | {error, term()}.
+system(Machine, Command) ->
+    Bytes = iolist_to_binary(Command),
+    with(Machine, fun(Pid) -> evum_vm:mconsole(Pid, Bytes) end).
+
+%% @doc Boot the machine again: its process, its name, its address stay; its
+%% files are as new.
+-spec reboot(machine()) -> {ok, binary()} | {error, term()}.
+reboot(Machine) ->
+    system(Machine, "reboot").
+
+%% @doc Type what gives `eth0' an address, and a default gateway where one is
+%% given. IPv4 takes a netmask, `"255.255.255.0"'; IPv6 the length of a prefix,
+%% `64'.
+-spec ifconfig(machine(), {IP, Mask, Gateway} | {IP, Mask}) ->
+    ok | {error, timeout | {bad_address, term()} | no_machine | full | stopped}
+when
+    IP :: string(), Mask :: string() | 0..128, Gateway :: string().
+ifconfig(Machine, Addresses) ->
+    case ifconfig_lines(Addresses) of
+        {error, _} = Error -> Error;
+        Lines -> type(Machine, Lines)
+    end.
+
+%% @doc Type `ping -w 5 -c 1' and return its echo; the answers are lines for
+%% the owner. The host is an address as a tuple or string, or a name that the
+%% machine resolves.
+-spec ping(machine(), inet:ip_address() | string() | binary() | atom()) ->
+    binary() | timeout | {error, {bad_address, term()} | no_machine | full | stopped}.
+ping(Machine, Host) ->
+    case host(Host) of
+        {ok, Text} -> send(Machine, ["ping -w 5 -c 1 ", Text]);
+        error -> {error, {bad_address, Host}}
+    end.
+
+%% @doc Type what captures the frames of `eth0' into `/tmp/sniff.out' of the
+%% machine, with tcpdump in the background.
+-spec sniff(machine()) -> binary() | timeout | {error, no_machine | full | stopped}.
+sniff(Machine) ->
+    send(Machine, "tcpdump -s 0 -w /tmp/sniff.out -i eth0 > /dev/null 2>&1 &").
+
+%% @doc The options of a machine that none are given for.
+-spec defaults() -> #{atom() => term()}.
+defaults() ->
+    evum_machine:defaults().
+
+%% @doc What a machine is: its options as they came out, its kernel, its phase
+%% (`starting', `running' or `stopping'), the kernel's process id on the host,
+%% and how much its console has shown.
+-spec info(machine()) -> map() | {error, no_machine}.
+info(Machine) ->
+    with(Machine, fun evum_vm:info/1).
+
+%% @doc All machines of this node.
+-spec list() -> [pid()].
+list() ->
+    try supervisor:which_children(evum_vm_sup) of
+        Children -> [Pid || {_, Pid, _, _} <- Children, is_pid(Pid)]
+    catch
+        exit:{noproc, _} -> []
+    end.
+
+%%% ---------------------------------------------------------------------------
+
+start(Owner, Options, Start) ->
+    maybe_start(
+        [
+            fun(none) ->
+                {ok, _} = application:ensure_all_started(evum),
+                evum_machine:describe(with_owner(Owner, Options))
+            end,
+            fun(#{kernel := Path} = Machine) ->
+                case evum_kernel:find(flavour(Machine)) of
+                    {ok, Kernel} -> {ok, {Machine, Kernel}};
+                    {error, Reason} -> kernel_error(Path, Reason)
+                end
+            end,
+            fun({Machine, Kernel}) ->
+                case evum_machine:with_kernel(Machine, Kernel) of
+                    {ok, Machine1} -> {ok, {Machine1, Kernel}};
+                    {error, _} = Error -> Error
+                end
+            end,
+            fun({#{switch := Switch} = Machine, Kernel}) ->
+                case switch_path(Switch) of
+                    {ok, Path} -> {ok, {Machine, Kernel, Path}};
+                    {error, _} = Error -> Error
+                end
+            end,
+            fun(Spec) -> launch(Start(Spec)) end
+        ],
+        none
+    ).
+
+flavour(#{kernel := default, cpus := Cpus}) when Cpus > 1 -> smp;
+flavour(#{kernel := Path}) -> Path.
+
+%% Each step takes what the one before it made.
+maybe_start([], Made) ->
+    {ok, Made};
+maybe_start([Step | Steps], Made) ->
+    case Step(Made) of
+        {ok, Next} -> maybe_start(Steps, Next);
+        {error, _} = Error -> Error
+    end.
+
+launch({ok, Pid}) ->
+    case evum_vm:await(Pid) of
+        ok -> {ok, Pid};
+        {error, _} = Error -> Error
+    end;
+launch({error, _} = Error) ->
+    Error.
+
+with_owner(Owner, Options) when is_map(Options) -> Options#{owner => Owner};
+with_owner(Owner, Options) when is_list(Options) -> [{owner, Owner} | Options];
+with_owner(_Owner, Options) -> Options.
+
+%% A kernel that was asked for by path is a bad option; why, is said in the
+%% log, so that the error keeps the one shape that all bad options have.
+kernel_error(default, Reason) ->
+    {error, Reason};
+kernel_error(Path, Reason) ->
+    logger:warning("evum: option kernel: ~p", [Reason], #{domain => [evum]}),
+    {error, {bad_option, kernel, Path}}.
+
+switch_path(none) ->
+    {ok, none};
+switch_path(Path) when is_binary(Path) ->
+    {ok, Path};
+switch_path(default) ->
+    case evum_ctl:ensure() of
+        {ok, Ctl} -> {ok, unicode:characters_to_binary(evum_ctl:socket(Ctl))};
+        {error, {bad_option, _, _}} = Error -> Error;
+        {error, Reason} -> {error, {switch, Reason}}
+    end;
+switch_path(Pid) when is_pid(Pid) ->
+    case evum_ctl:serving(Pid) of
+        {ok, Ctl} -> {ok, unicode:characters_to_binary(evum_ctl:socket(Ctl))};
+        {error, _} -> {error, {bad_option, switch, Pid}}
+    end.
+
+with(Machine, Fun) ->
+    case resolve(Machine) of
+        undefined ->
+            {error, no_machine};
+        Pid ->
+            try
+                Fun(Pid)
+            catch
+                exit:{_, {gen_server, call, _}} -> {error, no_machine}
+            end
+    end.
+
+resolve(Pid) when is_pid(Pid) -> Pid;
+resolve(Name) when is_list(Name) -> resolve(unicode:characters_to_binary(Name));
+resolve(Name) -> evum_registry:whereis({name, Name}).
+
+type(_Machine, []) ->
+    ok;
+type(Machine, [Line | Lines]) ->
+    case send(Machine, Line) of
+        Echo when is_binary(Echo) -> type(Machine, Lines);
+        timeout -> {error, timeout};
+        {error, _} = Error -> Error
+    end.
+
+%% Tools take IPv6 as `address/length', and the interface has to be up before.
+ifconfig_lines({IP, Prefix, Gateway}) when is_integer(Prefix) ->
+    with_gateway({IP, Prefix}, ipv6, Gateway, ["route -A inet6 add default gw ", Gateway, " dev eth0"]);
+ifconfig_lines({IP, Netmask, Gateway}) ->
+    with_gateway({IP, Netmask}, ipv4, Gateway, ["route add default gw ", Gateway]);
+ifconfig_lines({IP, Prefix}) when is_integer(Prefix) ->
+    case is_address(ipv6, IP) of
+        true when Prefix >= 0, Prefix =< 128 ->
+            ["ifconfig eth0 up", ["ifconfig eth0 add ", IP, "/", integer_to_list(Prefix)]];
+        true ->
+            {error, {bad_address, Prefix}};
+        false ->
+            {error, {bad_address, IP}}
+    end;
+ifconfig_lines({IP, Netmask}) ->
+    case [Address || Address <- [IP, Netmask], not is_address(ipv4, Address)] of
+        [] -> [["ifconfig eth0 ", IP, " netmask ", Netmask, " up"]];
+        [Bad | _] -> {error, {bad_address, Bad}}
+    end;
+ifconfig_lines(Other) ->
+    {error, {bad_address, Other}}.
+
+with_gateway(Address, Family, Gateway, Line) ->
+    case {ifconfig_lines(Address), is_address(Family, Gateway)} of
+        {{error, _} = Error, _} -> Error;
+        {_, false} -> {error, {bad_address, Gateway}};
+        {Lines, true} -> Lines ++ [Line]
+    end.
+
+is_address(Family, Address) when is_list(Address) ->
+    Parsed =
+        case Family of
+            ipv4 -> inet:parse_ipv4strict_address(Address);
+            ipv6 -> inet:parse_ipv6strict_address(Address)
+        end,
+    case Parsed of
+        {ok, _} -> true;
+        {error, _} -> false
+    end;
+is_address(_Family, _) ->
+    false.
+
+host(Address) when is_tuple(Address) ->
+    case inet:ntoa(Address) of
+        {error, einval} -> error;
+        Text -> {ok, Text}
+    end;
+host(Name) when is_atom(Name) ->
+    host(atom_to_binary(Name));
+host(Name) when is_list(Name); is_binary(Name) ->
+    %% What names and addresses are made of, so that nothing else is typed
+    try re:run(Name, "^[A-Za-z0-9_.:%-]+$", [{capture, none}]) of
+        match -> {ok, Name};
+        nomatch -> error
+    catch
+        error:badarg -> error
+    end;
+host(_) ->
+    error.

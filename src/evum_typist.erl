@@ -1,0 +1,145 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc When what is typed on a console reaches the guest: a pure module.
+%%
+%% Nothing is typed before the shell is up: the guest's terminal would echo it
+%% between boot messages, and a program that flushes its terminal would lose
+%% it. Whole lines also wait for a prompt, so that the echo comes behind it: a
+%% line that is not ended, and ends in what prompts end in. Both waits are
+%% bounded: where nothing looks like a prompt, input comes a little later.
+%%
+%% Functions return effects for the process around it to carry out:
+%% `{write, Bytes, Tag}' and `{timer, Ms}', which asks for one call of
+%% {@link expired/1} after so many milliseconds, in place of any earlier one.
+-module(evum_typist).
+
+-export([new/0, booting/1, ready/1, type/3, shown/3, expired/1]).
+-export([queued/1, limit/0]).
+
+-export_type([typist/0, effect/0, kind/0]).
+
+%% The shell has been started and shows no prompt: type after that, ms.
+-define(FIRST_PROMPT_WAIT, 3000).
+%% A line waits no longer than that for a prompt, ms.
+-define(PROMPT_WAIT, 1000).
+%% Bytes that wait to be typed.
+-define(QUEUE_MAX, 65536).
+
+-type kind() :: line | bytes.
+-type effect() :: {write, binary(), Tag :: term()} | {timer, pos_integer()}.
+
+-record(typist, {
+    phase = booting :: booting | starting | open,
+    %% a line has been typed, and none has been ended since
+    echoing = false :: boolean(),
+    prompt = false :: boolean(),
+    %% a timer runs for the line at the head of the queue
+    waiting = false :: boolean(),
+    queue = queue:new() :: queue:queue({kind(), binary(), term()}),
+    bytes = 0 :: non_neg_integer()
+}).
+
+-opaque typist() :: #typist{}.
+
+%% @doc The console of a machine that has just been started.
+-spec new() -> typist().
+new() ->
+    #typist{}.
+
+%% @doc The machine boots (again); what is queued stays.
+-spec booting(typist()) -> typist().
+booting(#typist{queue = Queue, bytes = Bytes}) ->
+    #typist{queue = Queue, bytes = Bytes}.
+
+%% @doc The program on the console has been started.
+-spec ready(typist()) -> {[effect()], typist()}.
+ready(#typist{phase = booting, prompt = true} = T) ->
+    %% The prompt has come by the console before this came by another way.
+    run(T#typist{phase = open});
+ready(#typist{phase = booting} = T) ->
+    {[{timer, ?FIRST_PROMPT_WAIT}], T#typist{phase = starting}};
+ready(T) ->
+    {[], T}.
+
+%% @doc Type bytes; a `line' waits for a prompt, `bytes' do not. The tag comes
+%% back with the effect that writes them. `{error, full}' when too many wait.
+-spec type({kind(), binary()}, Tag :: term(), typist()) ->
+    {ok, [effect()], typist()} | {error, full}.
+type({_, Bytes}, _Tag, #typist{bytes = Waiting}) when
+    byte_size(Bytes) + Waiting > ?QUEUE_MAX
+->
+    {error, full};
+type({Kind, Bytes}, Tag, #typist{queue = Queue, bytes = Waiting} = T) ->
+    {Effects, T1} = run(T#typist{
+        queue = queue:in({Kind, Bytes, Tag}, Queue),
+        bytes = Waiting + byte_size(Bytes)
+    }),
+    {ok, Effects, T1}.
+
+%% @doc The console has shown something: whether lines were ended by it, and
+%% what stands behind the last one.
+-spec shown(Ended :: boolean(), Partial :: binary(), typist()) -> {[effect()], typist()}.
+shown(Ended, Partial, #typist{echoing = Echoing} = T) ->
+    Echoing1 = Echoing andalso not Ended,
+    T1 = T#typist{echoing = Echoing1, prompt = not Echoing1 andalso is_prompt(Partial)},
+    run(first_prompt(T1)).
+
+%% @doc The time of the last `timer' effect is over.
+-spec expired(typist()) -> {[effect()], typist()}.
+expired(#typist{phase = starting} = T) ->
+    run(T#typist{phase = open});
+expired(#typist{phase = open, waiting = true} = T) ->
+    run(T#typist{waiting = false, prompt = true});
+expired(T) ->
+    {[], T}.
+
+%% @doc Bytes that wait to be typed.
+-spec queued(typist()) -> non_neg_integer().
+queued(#typist{bytes = Bytes}) ->
+    Bytes.
+
+%% @doc The most bytes that may wait.
+-spec limit() -> pos_integer().
+limit() ->
+    ?QUEUE_MAX.
+
+%% Such as "# ", "$ ", "1> ", "Password: ", "(gdb) ", "[y/N] ". The blank at the
+%% end tells it from text whose newline is yet to come: output comes in pieces,
+%% and the terminal writes the end of a line as one of its own.
+is_prompt(Partial) when byte_size(Partial) >= 2 ->
+    Mark = binary:at(Partial, byte_size(Partial) - 2),
+    binary:last(Partial) =:= $\s andalso lists:member(Mark, "#$%>:?)]");
+is_prompt(_) ->
+    false.
+
+first_prompt(#typist{phase = starting, prompt = true} = T) -> T#typist{phase = open};
+first_prompt(T) -> T.
+
+%% Type what may be typed now.
+run(#typist{phase = open, queue = Queue} = T) ->
+    case queue:peek(Queue) of
+        {value, {line, _, _}} when not T#typist.prompt ->
+            wait(T);
+        {value, {Kind, Bytes, Tag}} ->
+            T1 = typed(Kind, Bytes, T#typist{
+                queue = queue:drop(Queue),
+                bytes = T#typist.bytes - byte_size(Bytes),
+                waiting = false
+            }),
+            {Effects, T2} = run(T1),
+            {[{write, Bytes, Tag} | Effects], T2};
+        empty ->
+            {[], T}
+    end;
+run(T) ->
+    {[], T}.
+
+typed(line, _, T) ->
+    T#typist{prompt = false, echoing = true};
+typed(bytes, Bytes, T) ->
+    case binary:match(Bytes, [<<"\n">>, <<"\r">>]) of
+        nomatch -> T;
+        _ -> typed(line, Bytes, T)
+    end.
+
+wait(#typist{waiting = true} = T) -> {[], T};
+wait(T) -> {[{timer, ?PROMPT_WAIT}], T#typist{waiting = true}}.

@@ -1,0 +1,168 @@
+%% SPDX-License-Identifier: Apache-2.0
+-module(evum_machine_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+bad_options_test_() ->
+    [
+        ?_assertEqual({error, {bad_option, Key, Value}}, evum_machine:describe(#{Key => Value}))
+     || {Key, Value} <- [
+            {mem, 0},
+            {mem, -1},
+            {mem, 1 bsl 40},
+            {mem, "many"},
+            {mem, <<"0M">>},
+            {mem, 64.0},
+            {mac, "01:00:5e:00:00:01"},
+            {mac, <<"ff:ff:ff:ff:ff:ff">>},
+            {mac, "00:00:00:00:00:00"},
+            {mac, "02:00:00:00:00"},
+            {mac, "02:00:00:00:00:0g"},
+            {mac, <<1, 2, 3, 4, 5, 6>>},
+            {mac, {2, 0, 0, 0, 0, 1}},
+            {root, "/does/not/exist"},
+            {root, "/etc/passwd"},
+            {root, <<"/etc\0">>},
+            {init, ""},
+            {init, 7},
+            {init, ["/bin/sh", 7]},
+            {name, "two words"},
+            {name, "-r1"},
+            {name, lists:duplicate(65, $a)},
+            {owner, not_a_pid},
+            {switch, 7},
+            {switch, ""},
+            {transport, pigeon},
+            {verbose, yes},
+            {kernel, 7},
+            {colour, red}
+        ]
+    ].
+
+not_options_test_() ->
+    [
+        ?_assertEqual({error, {bad_option, options, O}}, evum_machine:describe(O))
+     || O <- [7, "64M", {mem, 64}]
+    ].
+
+good_options_test_() ->
+    [
+        ?_assertMatch({ok, #{mem := 64}}, evum_machine:describe(#{})),
+        ?_assertMatch({ok, #{mem := 32}}, evum_machine:describe(#{mem => "32M"})),
+        ?_assertMatch({ok, #{mem := 1024}}, evum_machine:describe(#{mem => <<"1g">>})),
+        ?_assertMatch({ok, #{name := r1}}, evum_machine:describe(#{name => r1})),
+        ?_assertMatch({ok, #{name := <<"r1">>}}, evum_machine:describe(#{name => "r1"})),
+        ?_assertMatch(
+            {ok, #{mac := <<2, 0, 0, 0, 0, 16#fe>>}},
+            evum_machine:describe(#{mac => "02:00:00:00:00:FE"})
+        ),
+        ?_assertMatch(
+            {ok, #{init := [<<"/bin/sh">>, <<"-l">>]}},
+            evum_machine:describe(#{init => ["/bin/sh", "-l"]})
+        )
+    ].
+
+%% The list that the seed had as its defaults, to the letter.
+seed_test() ->
+    {ok, M} = evum_machine:describe([
+        net,
+        {mem, 64},
+        {root, "/dev/root"},
+        {rootflags, "/"},
+        {rootfstype, "hostfs"},
+        {verbose, false},
+        write,
+        {init, "/bin/bash"}
+    ]),
+    ?assertMatch(#{mem := 64, root := <<"/">>, verbose := false, switch := default}, M),
+    ?assertMatch({ok, #{switch := none}}, evum_machine:describe([{net, false}])),
+    ?assertMatch({ok, #{mem := 16}}, evum_machine:describe([{mem, 16}, {mem, 32}])).
+
+environment_test() ->
+    ok = application:set_env(evum, mem, 48),
+    try
+        ?assertMatch({ok, #{mem := 48}}, evum_machine:describe(#{})),
+        ?assertMatch({ok, #{mem := 16}}, evum_machine:describe(#{mem => 16}))
+    after
+        application:unset_env(evum, mem)
+    end.
+
+kernel(Features) ->
+    #{
+        path => "/k/li nux",
+        version => <<"6.1">>,
+        origin => option,
+        modules => none,
+        features => maps:from_list([{F, y} || F <- Features])
+    }.
+
+transport_test_() ->
+    {ok, M} = evum_machine:describe(#{}),
+    {ok, Daemon} = evum_machine:describe(#{transport => daemon}),
+    Old = kernel([<<"UML_NET_DAEMON">>, <<"UML_NET_VECTOR">>]),
+    New = kernel([<<"UML_NET_VECTOR">>]),
+    [
+        ?_assertMatch({ok, #{transport := daemon}}, evum_machine:with_kernel(M, Old)),
+        ?_assertMatch({ok, #{transport := bess}}, evum_machine:with_kernel(M, New)),
+        ?_assertEqual(
+            {error, {bad_option, transport, daemon}}, evum_machine:with_kernel(Daemon, New)
+        )
+    ].
+
+%% No path of the host is on the command line, so none can break it.
+command_line_test() ->
+    {ok, M} = evum_machine:describe(#{mac => "02:00:00:00:00:01", name => r1}),
+    Request = evum_machine:start_request(
+        M#{transport := bess, cpu := []}, kernel([]), <<"/tmp/a b,c/ctl">>
+    ),
+    [<<"/k/li nux">> | Argv] = proplists:get_value(argv, Request),
+    ?assert(
+        lists:member(
+            <<"vec0:transport=bess,dst=/dev/shm/evum/switch.bess,mac=02:00:00:00:00:01">>, Argv
+        )
+    ),
+    ?assertEqual([], [A || A <- Argv, binary:match(A, <<" ">>) =/= nomatch]),
+    %% its memory, and 4 MiB beside it
+    ?assertEqual(68 * 1024 * 1024, proplists:get_value(room, Request)),
+    ?assertEqual(<<"hostname=r1\0init=/bin/bash\0">>, proplists:get_value(config, Request)),
+    ?assertEqual(
+        <<"/tmp/a b,c/ctl.bess">>,
+        proplists:get_value(<<"switch.bess">>, proplists:get_value(links, Request))
+    ),
+    ?assertNot(proplists:get_value(net, Request)).
+
+%% What depends on the kernel's version, and on what is known of it.
+kernel_options_test_() ->
+    {ok, Fast} = evum_machine:describe(#{cpu => any}),
+    {ok, Strict} = evum_machine:describe(#{isolation => strict, cpus => 4}),
+    Old = kernel([]),
+    New = Old#{version := <<"7.2.1">>, lpj => {ok, 4711}},
+    Argv = fun(#{cpu := Cpu} = Machine, Kernel) ->
+        Cpus =
+            case Cpu of
+                any -> [];
+                auto -> [1]
+            end,
+        Request = evum_machine:start_request(Machine#{cpu := Cpus}, Kernel, none),
+        proplists:get_value(argv, Request)
+    end,
+    Has = fun(Option, Args) -> lists:member(Option, Args) end,
+    [
+        ?_assert(Has(<<"seccomp=auto">>, Argv(Fast, New))),
+        ?_assert(Has(<<"seccomp=off">>, Argv(Strict, New))),
+        ?_assertNot(Has(<<"seccomp=off">>, Argv(Strict, Old))),
+        ?_assert(Has(<<"lpj=4711">>, Argv(Fast, New))),
+        ?_assert(Has(<<"ncpus=4">>, Argv(Strict, New))),
+        ?_assertEqual(
+            {error, {bad_option, cpus, 4}},
+            evum_machine:with_kernel(Strict, kernel([<<"UML_NET_VECTOR">>]))
+        )
+    ].
+
+no_interface_test() ->
+    {ok, M} = evum_machine:describe(#{}),
+    Request = evum_machine:start_request(M#{transport := daemon, cpu := []}, kernel([]), none),
+    ?assertEqual(
+        [], [A || <<"eth0", _/binary>> = A <- proplists:get_value(argv, Request)]
+    ),
+    ?assertNot(proplists:get_value(net, Request)).

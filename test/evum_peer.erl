@@ -1,0 +1,110 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% Peers of a switch that are no machines: this end of a port of either kind,
+%% made of plain sockets, which may also misbehave.
+-module(evum_peer).
+
+-export([bess/1, daemon/1, control/1, request/1, request/2]).
+-export([send/2, send/3, recv/1, recv/2, switch/1, close/1, mac/1, frame/3, frame/2]).
+
+-record(peer, {
+    kind :: bess | daemon,
+    frames :: socket:socket(),
+    control :: undefined | socket:socket(),
+    %% where frames go, for the kind daemon
+    switch :: undefined | socket:sockaddr()
+}).
+
+%% Whatever is waited for comes within that time, ms.
+-define(LIMIT, 10000).
+-define(MAGIC, 16#feedface).
+
+%% A vector guest: a connection, a frame a packet.
+bess(Path) ->
+    {ok, Socket} = socket:open(local, seqpacket, default),
+    ok = socket:connect(Socket, local([Path, ".bess"])),
+    #peer{kind = bess, frames = Socket}.
+
+%% A guest with the daemon transport, bound as arch/um/drivers/daemon_user.c
+%% does it: to an abstract address of full length.
+daemon(Path) ->
+    {ok, Frames} = socket:open(local, dgram, default),
+    Name = <<0, "evum-peer-", (random_name())/binary>>,
+    Own = <<Name/binary, 0:((108 - byte_size(Name)) * 8)>>,
+    ok = socket:bind(Frames, local(Own)),
+    Control = control(Path),
+    ok = socket:send(Control, request(Own)),
+    {ok, <<1:16/native, Data:108/binary>>} = socket:recv(Control, 110, ?LIMIT),
+    #peer{kind = daemon, frames = Frames, control = Control, switch = local(Data)}.
+
+random_name() ->
+    binary:encode_hex(<<(rand:uniform(1 bsl 128) - 1):128>>).
+
+%% A control connection that has not asked for anything.
+control(Path) ->
+    {ok, Control} = socket:open(local, stream, default),
+    ok = socket:connect(Control, local(Path)),
+    Control.
+
+%% A request for a port, 124 bytes, with fields replaced.
+request(Address) ->
+    request(Address, #{}).
+
+request(Address, Fields) ->
+    Path = iolist_to_binary(Address),
+    <<
+        (maps:get(magic, Fields, ?MAGIC)):32/native,
+        (maps:get(version, Fields, 3)):32/native,
+        (maps:get(type, Fields, 0)):32/native,
+        (maps:get(family, Fields, 1)):16/native,
+        Path/binary,
+        0:((108 - byte_size(Path)) * 8),
+        0:16
+    >>.
+
+send(Peer, Frame) ->
+    send(Peer, Frame, ?LIMIT).
+
+send(#peer{kind = bess, frames = Socket}, Frame, Timeout) ->
+    socket:send(Socket, Frame, Timeout);
+send(#peer{kind = daemon, frames = Socket, switch = Switch}, Frame, Timeout) ->
+    socket:sendto(Socket, Frame, Switch, Timeout).
+
+%% Where a peer of the kind daemon sends its frames.
+switch(#peer{switch = Switch}) ->
+    Switch.
+
+%% The next frame, or an error; peers of the test always expect one.
+recv(Peer) ->
+    {ok, Frame} = recv(Peer, ?LIMIT),
+    Frame.
+
+recv(#peer{frames = Socket}, Timeout) ->
+    socket:recv(Socket, 65536, [], Timeout).
+
+close(#peer{frames = Frames, control = Control}) ->
+    ok = socket:close(Frames),
+    Control =:= undefined orelse socket:close(Control),
+    ok.
+
+%% The N-th station.
+mac(broadcast) -> <<16#ffffffffffff:48>>;
+mac(N) when is_integer(N) -> <<2, N:40>>.
+
+%% From Source to Destination; the payload is a term or of a size.
+frame(Destination, Source) ->
+    frame(Destination, Source, make_ref()).
+
+frame(Destination, Source, {size, Size}) ->
+    Payload = binary:copy(<<Source>>, Size - 14),
+    <<(mac(Destination))/binary, (mac(Source))/binary, 16#88b5:16, Payload/binary>>;
+frame(Destination, Source, Term) ->
+    <<
+        (mac(Destination))/binary,
+        (mac(Source))/binary,
+        %% IEEE 802, local experiment 1
+        16#88b5:16,
+        (term_to_binary(Term))/binary
+    >>.
+
+local(Path) ->
+    #{family => local, path => iolist_to_binary(Path)}.
