@@ -385,8 +385,8 @@ evum_net_is_killed_once(Config) ->
 evum_net_is_terminated(Config) ->
     Switch = ?config(switch, Config),
     quietly(fun() ->
-        [] = os:cmd("kill -TERM " ++ integer_to_list(evum_net_pid(Switch))),
-        ?assertEqual({evum_net, 0}, evum_test:await_down(Switch))
+        Kill = "kill -TERM " ++ integer_to_list(evum_net_pid(Switch)),
+        ?assertEqual({evum_net, 0}, evum_test:await_down(Switch, fun() -> os:cmd(Kill) end))
     end).
 
 interrupt_is_ignored(Config) ->

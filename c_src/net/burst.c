@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "frames.h"
-
 #define SLOT_SIZE (FRAME_MAX + 1)
 /*
  * Slots at a multiple of the page size would share the same few sets of the
@@ -24,7 +22,9 @@ int burst_init(struct burst *burst)
 		burst->slots[i].iov_len = SLOT_SIZE;
 		burst->rx[i].msg_hdr.msg_iov = &burst->slots[i];
 		burst->rx[i].msg_hdr.msg_iovlen = 1;
+		burst->tx[i].msg_hdr.msg_iov = &burst->out[i];
 		burst->tx[i].msg_hdr.msg_iovlen = 1;
+		burst->frames[i].bytes = burst->memory + i * SLOT_STRIDE;
 	}
 	return 0;
 }
@@ -45,16 +45,21 @@ int burst_receive(struct burst *burst, int fd)
 	if (n < 0)
 		return -errno;
 	burst->count = (unsigned int)n;
+	for (int i = 0; i < n; i++)
+		burst->frames[i].len = burst->rx[i].msg_len;
 	return 0;
 }
 
-int burst_send(struct burst *burst, int fd, struct iovec *frames,
+int burst_send(struct burst *burst, int fd, const struct frame *frames,
 	       unsigned int n)
 {
 	int sent;
 
+	/* sendmmsg() only reads; struct iovec knows no const. */
 	for (unsigned int i = 0; i < n; i++)
-		burst->tx[i].msg_hdr.msg_iov = &frames[i];
+		burst->out[i] = (struct iovec){
+			.iov_base = (void *)(uintptr_t)frames[i].bytes,
+			.iov_len = frames[i].len};
 	sent = sendmmsg(fd, burst->tx, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return sent < 0 ? -errno : sent;
 }

@@ -14,11 +14,14 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "frame.h"
+
 #define BURST_FRAMES 64
 
 struct burst {
 	struct mmsghdr rx[BURST_FRAMES], tx[BURST_FRAMES];
-	struct iovec slots[BURST_FRAMES];
+	struct iovec slots[BURST_FRAMES], out[BURST_FRAMES];
+	struct frame frames[BURST_FRAMES]; /* those received */
 	uint8_t *memory;
 	unsigned int count; /* frames received */
 	bool ended;	    /* and behind them nothing will ever come */
@@ -28,24 +31,17 @@ struct burst {
 int burst_init(struct burst *burst);
 void burst_free(struct burst *burst);
 
-/* Fill the burst from fd. 0 or -errno, -EAGAIN when nothing waits. */
+/*
+ * Fill the burst from fd. 0 or -errno, -EAGAIN when nothing waits. A frame's
+ * length is above FRAME_MAX whatever exactly the peer sent beyond it.
+ */
 int burst_receive(struct burst *burst, int fd);
-/* The length of frame i; above FRAME_MAX whatever exactly the peer sent. */
-static inline uint32_t burst_len(const struct burst *burst, unsigned int i)
-{
-	return burst->rx[i].msg_len;
-}
-static inline const uint8_t *burst_frame(const struct burst *burst,
-					 unsigned int i)
-{
-	return burst->slots[i].iov_base;
-}
 
 /*
  * Send up to BURST_FRAMES frames to the peer that fd is connected to. How many
  * went, at least one, or the -errno of the first.
  */
-int burst_send(struct burst *burst, int fd, struct iovec *frames,
+int burst_send(struct burst *burst, int fd, const struct frame *frames,
 	       unsigned int n);
 
 #endif

@@ -19,8 +19,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_MIN 14 /* an Ethernet header */
-#define FRAME_MAX 65535
 #define FRAMES_UP_HEADER 8
 
 /* Write one frame to at, which has room for FRAMES_UP_HEADER + len bytes. */

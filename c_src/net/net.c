@@ -73,13 +73,13 @@ static void net_turn_end(struct loop_garbage *turn_end)
 	turn_end->release = NULL;
 }
 
-void net_frame_up(struct net *net, uint32_t port_id, const uint8_t *frame,
-		  uint32_t len)
+void net_frame_up(struct net *net, uint32_t port_id, const struct frame *frame)
 {
-	if (net->batch_len + FRAMES_UP_HEADER + len > NET_BATCH_MAX)
+	if (net->batch_len + FRAMES_UP_HEADER + frame->len > NET_BATCH_MAX)
 		net_flush(net);
-	frames_put(net->batch + net->batch_len, port_id, frame, len);
-	net->batch_len += FRAMES_UP_HEADER + len;
+	frames_put(net->batch + net->batch_len, port_id, frame->bytes,
+		   frame->len);
+	net->batch_len += FRAMES_UP_HEADER + frame->len;
 	/* What is freed at the end of a turn is also what runs there. */
 	if (!net->turn_end.release)
 		loop_defer(&net->loop, &net->turn_end, net_turn_end);
@@ -92,12 +92,14 @@ int net_frames_down(struct net *net, const uint8_t *bytes, size_t len)
 	int more;
 
 	while ((more = frames_next(&cursor, &down)) > 0) {
+		struct frame frame = {.bytes = down.frame, .len = down.len};
+
 		for (uint32_t i = 0; i < down.n_ports; i++) {
 			struct net_port *port =
 				net_port_by_id(net, frames_port(&down, i));
 
 			if (port)
-				netport_send(port, down.frame, down.len);
+				netport_send(port, &frame);
 		}
 	}
 	while (!LIST_EMPTY(&net->dirty_ports))

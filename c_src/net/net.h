@@ -23,6 +23,7 @@
 #include <sys/queue.h>
 
 #include "burst.h"
+#include "frame.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
@@ -92,8 +93,7 @@ const char *net_errno_name(struct net *net, int err);
 
 /* Is there credit for one more burst? */
 bool net_takes_frames(const struct net *net);
-void net_frame_up(struct net *net, uint32_t port_id, const uint8_t *frame,
-		  uint32_t len);
+void net_frame_up(struct net *net, uint32_t port_id, const struct frame *frame);
 /* Hand a batch that came down to its ports. 0 or -EBADMSG. */
 int net_frames_down(struct net *net, const uint8_t *bytes, size_t len);
 /* The BEAM takes more: resume what was paused. */

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "frames.h"
 #include "net.h"
 
 const char *const netport_counter_names[NETPORT_COUNTERS] = {
@@ -13,6 +12,13 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_TX_FRAMES] = "tx_frames",   [NETPORT_TX_BYTES] = "tx_bytes",
 	[NETPORT_TX_DROPPED] = "tx_dropped", [NETPORT_TX_ERRORS] = "tx_errors",
 };
+
+/* In front of each frame of a backlog. */
+struct waiting {
+	uint32_t len;
+	struct frame_offload offload;
+};
+_Static_assert(sizeof(struct waiting) == 16, "see NETPORT_BACKLOG_OWN");
 
 static void netport_ready(struct loop_fd *entry, uint32_t events);
 
@@ -24,6 +30,9 @@ static int netport_watch(struct net_port *port)
 {
 	uint32_t events = port->paused ? 0 : EPOLLIN;
 
+	if (port->ops->watch)
+		return port->ops->watch(port, !port->paused,
+					buf_len(&port->backlog) > 0);
 	if (buf_len(&port->backlog))
 		events |= EPOLLOUT;
 	if (!events) {
@@ -42,8 +51,14 @@ static void netport_count(struct net_port *port, enum netport_counter counter,
 	port->counters[counter] += n;
 }
 
-static void netport_consume(struct net_port *port, size_t bytes)
+/* Take the first frame off the backlog. */
+static void netport_consume(struct net_port *port)
 {
+	struct waiting waiting;
+	size_t bytes;
+
+	memcpy(&waiting, buf_data(&port->backlog), sizeof(waiting));
+	bytes = sizeof(waiting) + waiting.len;
 	buf_consume(&port->backlog, bytes);
 	port->net->backlogs -= bytes;
 	if (!buf_len(&port->backlog))
@@ -53,10 +68,7 @@ static void netport_consume(struct net_port *port, size_t bytes)
 static void netport_drop_backlog(struct net_port *port)
 {
 	while (buf_len(&port->backlog)) {
-		uint32_t len;
-
-		memcpy(&len, buf_data(&port->backlog), sizeof(len));
-		netport_consume(port, sizeof(len) + len);
+		netport_consume(port);
 		netport_count(port, NETPORT_TX_DROPPED, 1);
 	}
 }
@@ -83,13 +95,12 @@ void netport_resume(struct net_port *port)
  * be it sent or given up; all of them if the port went down over it.
  */
 static unsigned int netport_transmit(struct net_port *port,
-				     struct iovec *frames, unsigned int n)
+				     const struct frame *frames, unsigned int n)
 {
 	unsigned int done = 0;
 
 	while (done < n) {
-		int sent = port->ops->send(port, &port->net->burst,
-					   frames + done, n - done);
+		int sent = port->ops->send(port, frames + done, n - done);
 
 		if (sent == -EAGAIN)
 			return done;
@@ -109,7 +120,7 @@ static unsigned int netport_transmit(struct net_port *port,
 		netport_count(port, NETPORT_TX_FRAMES, (uint64_t)sent);
 		for (; sent > 0; sent--)
 			netport_count(port, NETPORT_TX_BYTES,
-				      frames[done++].iov_len);
+				      frames[done++].len);
 	}
 	return done;
 }
@@ -121,50 +132,91 @@ static bool netport_has_room(const struct net_port *port, size_t bytes)
 }
 
 static void netport_to_backlog(struct net_port *port,
-			       const struct iovec *frames, unsigned int n)
+			       const struct frame *frames, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t len = (uint32_t)frames[i].iov_len;
+		struct waiting waiting = {.len = frames[i].len,
+					  .offload = frames[i].offload};
+		size_t bytes = sizeof(waiting) + waiting.len;
 		uint8_t *at;
 
-		if (!netport_has_room(port, sizeof(len) + len) ||
-		    buf_reserve(&port->backlog, sizeof(len) + len, &at)) {
+		if (!netport_has_room(port, bytes) ||
+		    buf_reserve(&port->backlog, bytes, &at)) {
 			netport_count(port, NETPORT_TX_DROPPED, 1);
 			continue;
 		}
-		memcpy(at, &len, sizeof(len));
-		memcpy(at + sizeof(len), frames[i].iov_base, len);
-		buf_produced(&port->backlog, sizeof(len) + len);
-		port->net->backlogs += sizeof(len) + len;
+		memcpy(at, &waiting, sizeof(waiting));
+		memcpy(at + sizeof(waiting), frames[i].bytes, waiting.len);
+		buf_produced(&port->backlog, bytes);
+		port->net->backlogs += bytes;
 	}
 }
 
-/* The peer has room again. */
+/* The first frames of the backlog, at most BURST_FRAMES: how many. */
+static unsigned int netport_waiting(const struct net_port *port,
+				    struct frame *frames)
+{
+	const uint8_t *at = buf_data(&port->backlog);
+	const uint8_t *end = at + buf_len(&port->backlog);
+	unsigned int n = 0;
+
+	for (; n < BURST_FRAMES && at < end; n++) {
+		struct waiting waiting;
+
+		memcpy(&waiting, at, sizeof(waiting));
+		at += sizeof(waiting);
+		frames[n] = (struct frame){.bytes = at,
+					   .len = waiting.len,
+					   .offload = waiting.offload};
+		at += waiting.len;
+	}
+	return n;
+}
+
 static void netport_drain(struct net_port *port)
 {
-	struct iovec frames[BURST_FRAMES];
+	struct frame frames[BURST_FRAMES];
 	unsigned int n, done;
 
 	do {
-		uint8_t *at = buf_data(&port->backlog);
-		uint8_t *end = at + buf_len(&port->backlog);
-		size_t bytes = 0;
-
-		for (n = 0; n < BURST_FRAMES && at < end; n++) {
-			uint32_t len;
-
-			memcpy(&len, at, sizeof(len));
-			frames[n].iov_base = at + sizeof(len);
-			frames[n].iov_len = len;
-			at += sizeof(len) + len;
-		}
+		n = netport_waiting(port, frames);
 		done = netport_transmit(port, frames, n);
 		if (!port->id)
 			return;
 		for (unsigned int i = 0; i < done; i++)
-			bytes += sizeof(uint32_t) + frames[i].iov_len;
-		netport_consume(port, bytes);
+			netport_consume(port);
 	} while (done == n && buf_len(&port->backlog));
+}
+
+void netport_writable(struct net_port *port)
+{
+	if (buf_len(&port->backlog))
+		netport_drain(port);
+	if (port->id && netport_watch(port))
+		netport_down(port, "enomem");
+}
+
+unsigned int netport_input(struct net_port *port, const struct frame *frames,
+			   unsigned int n)
+{
+	if (!net_takes_frames(port->net)) {
+		netport_pause(port);
+		return 0;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t len = frames[i].len;
+
+		if (len < FRAME_MIN) {
+			netport_count(port, NETPORT_RX_RUNTS, 1);
+		} else if (len > FRAME_MAX) {
+			netport_count(port, NETPORT_RX_GIANTS, 1);
+		} else {
+			netport_count(port, NETPORT_RX_FRAMES, 1);
+			netport_count(port, NETPORT_RX_BYTES, len);
+			net_frame_up(port->net, port->id, &frames[i]);
+		}
+	}
+	return n;
 }
 
 static void netport_receive(struct net_port *port)
@@ -179,20 +231,7 @@ static void netport_receive(struct net_port *port)
 		netport_down(port, net_errno_name(port->net, err));
 		return;
 	}
-	for (unsigned int i = 0; i < burst->count; i++) {
-		uint32_t len = burst_len(burst, i);
-
-		if (len < FRAME_MIN) {
-			netport_count(port, NETPORT_RX_RUNTS, 1);
-		} else if (len > FRAME_MAX) {
-			netport_count(port, NETPORT_RX_GIANTS, 1);
-		} else {
-			netport_count(port, NETPORT_RX_FRAMES, 1);
-			netport_count(port, NETPORT_RX_BYTES, len);
-			net_frame_up(port->net, port->id, burst_frame(burst, i),
-				     len);
-		}
-	}
+	netport_input(port, burst->frames, burst->count);
 	if (burst->ended)
 		netport_down(port, "closed");
 }
@@ -237,7 +276,8 @@ int netport_up(struct net_port *port, int peer_fd)
 	if (err)
 		return err;
 	/* 0 also for a process that this PID namespace does not see. */
-	if (!getsockopt(peer_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+	if (peer_fd >= 0 &&
+	    !getsockopt(peer_fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		port->peer_pid = cred.pid;
 	net_port_up(port->net, port);
 	return 0;
@@ -256,7 +296,7 @@ void netport_down(struct net_port *port, const char *reason)
 	port->ops->close(port);
 }
 
-void netport_send(struct net_port *port, const uint8_t *frame, uint32_t len)
+void netport_send(struct net_port *port, const struct frame *frame)
 {
 	if (port->n_pending == BURST_FRAMES)
 		netport_flush(port);
@@ -264,9 +304,7 @@ void netport_send(struct net_port *port, const uint8_t *frame, uint32_t len)
 		return;
 	if (!port->n_pending)
 		LIST_INSERT_HEAD(&port->net->dirty_ports, port, dirty_link);
-	/* sendmmsg() only reads; struct iovec knows no const. */
-	port->pending[port->n_pending++] = (struct iovec){
-		.iov_base = (void *)(uintptr_t)frame, .iov_len = len};
+	port->pending[port->n_pending++] = *frame;
 }
 
 void netport_flush(struct net_port *port)

@@ -2,10 +2,22 @@
 /*
  * netport - a port of the switch: one peer whose frames go in and out.
  *
- * What all kinds have in common lives here: the id, the counters, reading in
- * bursts with a pause when the BEAM has had enough, and the backlog. A kind
- * (port_daemon, port_bess) adds how frames are moved and what there is to
+ * What all kinds have in common lives here: the id, the counters, the way in,
+ * with a pause when the BEAM has had enough, the way out, and the backlog. A
+ * kind (port_daemon, port_bess) adds how frames are moved and what there is to
  * close, as a const struct of operations, and embeds a struct net_port.
+ *
+ *   kind's bytes -> netport_input() -> a decision -> netport_send() -> send()
+ *
+ * Every frame passes netport_input() once and netport_send() once for each
+ * port that gets it, whatever the kinds: what is to see or to hold up all
+ * frames of a port belongs into these two.
+ *
+ * Most kinds have a packet socket, and leave it to netport to wait for it and
+ * to read it in bursts (receive). One that moves frames in another way, such
+ * as through shared memory, has no receive: it says netport_input() when it
+ * has frames, netport_writable() when there is room again, and learns through
+ * watch which of the two is wanted.
  *
  * A peer that does not read fills its socket's queue (ten datagrams where it
  * is not connected to the port's socket, net.unix.max_dgram_qlen), then its
@@ -21,14 +33,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
-#include <sys/uio.h>
 
 #include "buf.h"
 #include "burst.h"
+#include "frame.h"
 #include "loop.h"
 
 /*
- * Frames that wait for one peer, bytes, each with a header of 4: what a port
+ * Frames that wait for one peer, bytes, each with a header of 16: what a port
  * may have in any case, and what it may have while the common pool lasts. So
  * a burst to one port finds room, and ports that never read cannot take all.
  */
@@ -44,8 +56,13 @@ struct port_kind_ops {
 	/* Fill the burst: 0 or -errno, -EAGAIN when nothing waits. */
 	int (*receive)(struct net_port *port, struct burst *burst);
 	/* How many were taken, at least one, or the -errno of the first. */
-	int (*send)(struct net_port *port, struct burst *burst,
-		    struct iovec *frames, unsigned int n);
+	int (*send)(struct net_port *port, const struct frame *frames,
+		    unsigned int n);
+	/*
+	 * What is wanted of a kind without receive: input, and to be told of
+	 * room after a send() that said -EAGAIN. 0 or -errno.
+	 */
+	int (*watch)(struct net_port *port, bool input, bool room);
 	/* Close descriptors and loop_defer() the memory. */
 	void (*close)(struct net_port *port);
 };
@@ -69,11 +86,11 @@ struct net_port {
 	const struct port_kind_ops *ops;
 	uint32_t id; /* 0: not up */
 	int32_t peer_pid;
-	int fd; /* carries the frames; closed by ops->close */
+	int fd; /* carries the frames, or -1; closed by ops->close */
 	struct loop_fd io;
 	bool paused; /* not read until the BEAM takes frames again */
 	unsigned int n_pending;
-	struct iovec pending[BURST_FRAMES]; /* of the batch at hand */
+	struct frame pending[BURST_FRAMES]; /* of the batch at hand */
 	struct buf backlog;
 	uint64_t counters[NETPORT_COUNTERS];
 	LIST_ENTRY(net_port) id_link, paused_link, dirty_link;
@@ -83,17 +100,28 @@ void netport_init(struct net_port *port, struct net *net,
 		  const struct port_kind_ops *ops, int fd);
 /*
  * Give it an id, tell the BEAM, start to read. peer_fd is the socket whose
- * other end is the peer. 0 or -errno; nothing has changed then.
+ * other end is the peer, or -1. 0 or -errno; nothing has changed then.
  */
 int netport_up(struct net_port *port, int peer_fd);
 /* Tell the BEAM, and close. The reason is an atom: closed, or an errno. */
 void netport_down(struct net_port *port, const char *reason);
 
 /*
+ * Frames have come from the peer; their bytes need to last until this returns.
+ * It returns how many were taken: fewer than n when the port is paused, and
+ * then the rest is to be offered again once input is wanted. The port may have
+ * gone down over it (its id is 0 then).
+ */
+unsigned int netport_input(struct net_port *port, const struct frame *frames,
+			   unsigned int n);
+/* The peer has room again. */
+void netport_writable(struct net_port *port);
+
+/*
  * Send a frame: it is noted and goes with netport_flush(), so its bytes have
  * to stay where they are until then.
  */
-void netport_send(struct net_port *port, const uint8_t *frame, uint32_t len);
+void netport_send(struct net_port *port, const struct frame *frame);
 void netport_flush(struct net_port *port);
 /* Read again, after a pause. */
 void netport_resume(struct net_port *port);

@@ -25,7 +25,7 @@ static int bess_receive(struct net_port *port, struct burst *burst)
 	if (err)
 		return err;
 	for (unsigned int i = 0; i < burst->count; i++) {
-		if (burst_len(burst, i))
+		if (burst->frames[i].len)
 			continue;
 		if (poll(&pfd, 1, 0) == 1) {
 			burst->count = i;
@@ -36,10 +36,10 @@ static int bess_receive(struct net_port *port, struct burst *burst)
 	return 0;
 }
 
-static int bess_send(struct net_port *port, struct burst *burst,
-		     struct iovec *frames, unsigned int n)
+static int bess_send(struct net_port *port, const struct frame *frames,
+		     unsigned int n)
 {
-	return burst_send(burst, port->fd, frames, n);
+	return burst_send(&port->net->burst, port->fd, frames, n);
 }
 
 static void bess_free(struct loop_garbage *garbage)

@@ -56,10 +56,10 @@ static int daemon_receive(struct net_port *port, struct burst *burst)
 	return burst_receive(burst, port->fd);
 }
 
-static int daemon_send(struct net_port *port, struct burst *burst,
-		       struct iovec *frames, unsigned int n)
+static int daemon_send(struct net_port *port, const struct frame *frames,
+		       unsigned int n)
 {
-	return burst_send(burst, port->fd, frames, n);
+	return burst_send(&port->net->burst, port->fd, frames, n);
 }
 
 static void daemon_port_close(struct net_port *port)
