@@ -19,6 +19,7 @@ int64_t loop_now_ms(void)
 int loop_init(struct loop *loop)
 {
 	*loop = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+	TAILQ_INIT(&loop->tasks);
 	return loop->epoll_fd < 0 ? -errno : 0;
 }
 
@@ -80,6 +81,25 @@ void loop_timer_set(struct loop *loop, struct loop_timer *timer,
 	*at = timer;
 }
 
+void loop_task_add(struct loop *loop, struct loop_task *task,
+		   void (*run)(struct loop_task *))
+{
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->turn = loop->turn + 1;
+	task->run = run;
+	TAILQ_INSERT_TAIL(&loop->tasks, task, link);
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	if (!task->queued)
+		return;
+	TAILQ_REMOVE(&loop->tasks, task, link);
+	task->queued = false;
+}
+
 void loop_defer(struct loop *loop, struct loop_garbage *garbage,
 		void (*release)(struct loop_garbage *))
 {
@@ -110,10 +130,22 @@ static void loop_expire(struct loop *loop)
 	}
 }
 
+static void loop_run_tasks(struct loop *loop)
+{
+	struct loop_task *task;
+
+	while ((task = TAILQ_FIRST(&loop->tasks)) && task->turn <= loop->turn) {
+		loop_task_cancel(loop, task);
+		task->run(task);
+	}
+}
+
 static int loop_wait_ms(const struct loop *loop)
 {
 	int64_t left;
 
+	if (!TAILQ_EMPTY(&loop->tasks))
+		return 0;
 	if (!loop->timers)
 		return -1;
 	left = loop->timers->due_ms - loop_now_ms();
@@ -132,12 +164,14 @@ int loop_run(struct loop *loop)
 
 		if (n < 0 && errno != EINTR)
 			return -errno;
+		loop->turn++;
 		for (int i = 0; i < n; i++) {
 			struct loop_fd *entry = events[i].data.ptr;
 
 			if (entry->fd >= 0)
 				entry->ready(entry, events[i].events);
 		}
+		loop_run_tasks(loop);
 		loop_expire(loop);
 		loop_collect(loop);
 	}

@@ -7,6 +7,9 @@
  * any entry, its own included: an event that epoll had already reported for a
  * removed entry is dropped, and memory handed to loop_defer() is freed only at
  * the end of the turn, so such an event never points into freed memory.
+ *
+ * A task is work left over from this turn: it runs in the next one, behind the
+ * descriptors that are ready then, and that turn does not sleep.
  */
 #ifndef EVUM_LOOP_H
 #define EVUM_LOOP_H
@@ -15,6 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
+#include <sys/queue.h>
 
 #define container_of(ptr, type, member) \
 	((type *)(void *)((char *)(ptr)-offsetof(type, member)))
@@ -32,6 +36,14 @@ struct loop_timer {
 	void (*expired)(struct loop_timer *timer);
 };
 
+struct loop_task {
+	bool queued;
+	uint64_t turn; /* the first in which it may run */
+	void (*run)(struct loop_task *task);
+	TAILQ_ENTRY(loop_task) link;
+};
+TAILQ_HEAD(loop_task_list, loop_task);
+
 struct loop_garbage {
 	struct loop_garbage *next;
 	void (*release)(struct loop_garbage *garbage);
@@ -40,7 +52,9 @@ struct loop_garbage {
 struct loop {
 	int epoll_fd;
 	bool stopped;
+	uint64_t turn;
 	struct loop_timer *timers; /* ascending by due_ms */
+	struct loop_task_list tasks;
 	struct loop_garbage *garbage;
 };
 
@@ -59,6 +73,11 @@ void loop_del(struct loop *loop, struct loop_fd *entry);
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
 		    int64_t after_ms, void (*expired)(struct loop_timer *));
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);
+
+/* Queue a task for the next turn; a no-op where it is queued already. */
+void loop_task_add(struct loop *loop, struct loop_task *task,
+		   void (*run)(struct loop_task *));
+void loop_task_cancel(struct loop *loop, struct loop_task *task);
 
 void loop_defer(struct loop *loop, struct loop_garbage *garbage,
 		void (*release)(struct loop_garbage *));
