@@ -2,8 +2,8 @@
 %% @doc The process that is one machine: it owns the port to `evum_guest'.
 %%
 %% What it decides is decided by pure modules: what the guest is to be by
-%% {@link evum_machine}, what is a line by {@link evum_lines}, when something
-%% is typed by {@link evum_typist}. {@link evum} is its API.
+%% {@link evum_machine}, who gets what of its console, and when, by
+%% {@link evum_console}. {@link evum} is its API.
 %%
 %% It ends with reason `normal' when the machine was stopped or powered itself
 %% off; otherwise with `{guest, {exit, Status} | {signal, Number}}',
@@ -21,26 +21,16 @@
 
 %% Console bytes under way between evum_guest and here.
 -define(WINDOW, 65536).
-%% Unread lines are no concern up to so many bytes for a machine ...
--define(UNREAD_FREE, 262144).
-%% ... and beyond them while the owner has fewer messages than that waiting.
--define(OWNER_MESSAGES, 1000).
-%% How often an owner who does not read is looked at, ms.
--define(OWNER_POLL, 10).
 %% The machine ends within that time when told to, ms.
 -define(STOP_TIMEOUT, 5000).
 %% Who starts a machine asks what became of it within that time, ms.
 -define(AWAIT_TIMEOUT, 5000).
-%% What a line costs in the owner's mailbox beside its bytes.
--define(LINE_COST, 64).
 
 -record(state, {
     machine :: evum_machine:machine(),
     kernel :: evum_kernel:kernel(),
     switch :: none | binary(),
     port :: port() | undefined,
-    %% none once the owner has died
-    owner :: pid() | none,
     phase = starting :: starting | running | stopping,
     os_pid :: integer() | undefined,
     booted = false :: boolean(),
@@ -54,17 +44,8 @@
     awaiting = [] :: [gen_server:from()],
     stopping = [] :: [gen_server:from()],
     reason = normal :: term(),
-    lines = evum_lines:new() :: evum_lines:lines(),
-    typist = evum_typist:new() :: evum_typist:typist(),
-    typing :: reference() | undefined,
-    %% callers of send/3, in the order of their typing; of none the line that
-    %% comes next is the owner's
-    callers = [] :: [{Ref :: reference(), gen_server:from(), Typed :: boolean()}],
-    unread = 0 :: non_neg_integer(),
-    %% credit kept back from evum_guest while the owner does not read
-    held = 0 :: non_neg_integer(),
-    polling = false :: boolean(),
-    counters = #{lines => 0, bytes => 0, discarded => 0} :: #{atom() => non_neg_integer()}
+    console :: evum_console:console(),
+    timers = #{} :: #{evum_console:tag() => reference()}
 }).
 
 %% @private
@@ -117,7 +98,7 @@ init({#{owner := Owner} = Machine, Kernel, Switch}) ->
             machine = Machine,
             kernel = Kernel#{lpj => Lpj},
             switch = Switch,
-            owner = Owner,
+            console = evum_console:new(Owner),
             calibrating = Lpj =:= unknown
         },
         {continue, start}}.
@@ -202,12 +183,15 @@ handle_call(info, _From, State) ->
     {reply, describe(State), State};
 handle_call(_Request, _From, #state{phase = stopping} = State) ->
     {reply, {error, stopped}, State};
-handle_call({send, Line, Timeout}, From, State) ->
-    {noreply, type_line(Line, Timeout, From, State)};
-handle_call({puts, Bytes}, _From, #state{typist = Typist} = State) ->
-    case evum_typist:type({bytes, Bytes}, none, Typist) of
-        {ok, Effects, Typist1} -> {reply, ok, effects(Effects, State#state{typist = Typist1})};
-        {error, full} -> {reply, {error, full}, State}
+handle_call({send, Line, Timeout}, From, #state{console = Console} = State) ->
+    case evum_console:line(Line, Timeout, From, Console) of
+        {ok, Effects, Console1} -> {noreply, effects(Effects, State#state{console = Console1})};
+        {error, full} = Error -> {reply, Error, State}
+    end;
+handle_call({puts, Bytes}, _From, #state{console = Console} = State) ->
+    case evum_console:bytes(Bytes, Console) of
+        {ok, Effects, Console1} -> {reply, ok, effects(Effects, State#state{console = Console1})};
+        {error, full} = Error -> {reply, Error, State}
     end;
 handle_call({mconsole, Command}, From, #state{booted = true} = State) ->
     {noreply, mconsole(From, Command, State)};
@@ -232,18 +216,19 @@ handle_info({'EXIT', Pid, Reason}, State) when is_pid(Pid), Reason =/= normal ->
 handle_info({timeout, _, failed}, State) ->
     %% Told to whoever waited; for others there is nothing to mend.
     {stop, normal, State};
-handle_info({timeout, Timer, type}, #state{typing = Timer, typist = Typist} = State) ->
-    {Effects, Typist1} = evum_typist:expired(Typist),
-    {noreply, effects(Effects, State#state{typing = undefined, typist = Typist1})};
-handle_info({timeout, _, {caller, Ref}}, State) ->
-    {noreply, caller_gone(Ref, State)};
-handle_info({timeout, _, owner_poll}, State) ->
-    {noreply, give_credit(0, State#state{polling = false})};
+handle_info({timeout, Timer, {console, Tag}}, #state{timers = Timers} = State) ->
+    case Timers of
+        #{Tag := Timer} ->
+            State1 = State#state{timers = maps:remove(Tag, Timers)},
+            {noreply, console(evum_console:expired(Tag, State#state.console), State1)};
+        #{} ->
+            {noreply, State}
+    end;
 handle_info({timeout, _, stop}, State) ->
     ?LOG_WARNING("evum_guest does not end; closing its port"),
     {stop, normal, State};
-handle_info({'DOWN', _, process, Owner, _}, #state{owner = Owner} = State) ->
-    {noreply, give_credit(0, State#state{owner = none})};
+handle_info({'DOWN', _, process, Pid, _}, #state{console = Console} = State) ->
+    {noreply, console(evum_console:gone(Pid, Console), State)};
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -266,7 +251,7 @@ describe(#state{machine = Machine, kernel = Kernel, phase = Phase, os_pid = OsPi
         switch := State#state.switch,
         phase => Phase,
         os_pid => OsPid,
-        console => State#state.counters
+        console => evum_console:counters(State#state.console)
     }.
 
 stopping(From, #state{stopping = [], phase = Phase, port = Port} = State) when
@@ -275,7 +260,10 @@ stopping(From, #state{stopping = [], phase = Phase, port = Port} = State) when
     ok = evum_port:request(Port, 0, stop, none),
     _ = erlang:start_timer(?STOP_TIMEOUT, self(), stop),
     %% Whatever the console still shows is not waited for.
-    give_credit(0, State#state{stopping = [From], phase = stopping, owner = none});
+    console(
+        evum_console:release(State#state.console),
+        State#state{stopping = [From], phase = stopping}
+    );
 stopping(From, #state{stopping = Others} = State) ->
     State#state{stopping = [From | Others]}.
 
@@ -296,15 +284,14 @@ handle_port({reply, Id, Result}, #state{requests = Requests} = State) ->
         error ->
             {noreply, State}
     end;
-handle_port({event, booted, _}, #state{early = Early, typist = Typist} = State) ->
-    State1 = State#state{booted = true, early = [], typist = evum_typist:booting(Typist)},
+handle_port({event, booted, _}, #state{early = Early, console = Console} = State) ->
+    State1 = State#state{booted = true, early = [], console = evum_console:booting(Console)},
     {noreply,
         lists:foldr(
             fun({From, Command}, Acc) -> mconsole(From, Command, Acc) end, State1, Early
         )};
-handle_port({event, notify, <<"ready">>}, #state{typist = Typist} = State) ->
-    {Effects, Typist1} = evum_typist:ready(Typist),
-    {noreply, effects(Effects, State#state{typist = Typist1, calibrating = false})};
+handle_port({event, notify, <<"ready">>}, #state{console = Console} = State) ->
+    {noreply, console(evum_console:ready(Console), State#state{calibrating = false})};
 handle_port({event, notify, <<"failed ", What/binary>>}, State) ->
     {noreply, State#state{reason = {failed, What}}};
 handle_port({event, panic, Text}, State) ->
@@ -338,52 +325,11 @@ mconsole(From, Command, #state{port = Port, next_id = Id, requests = Requests} =
     ok = evum_port:request(Port, Id, mconsole, Command),
     State#state{next_id = Id + 1, requests = Requests#{Id => From}}.
 
-%%% Typing --------------------------------------------------------------------
+%%% The console ---------------------------------------------------------------
 
-type_line(Line, Timeout, From, #state{typist = Typist, callers = Callers} = State) ->
-    Ref = make_ref(),
-    case evum_typist:type({line, <<Line/binary, $\n>>}, Ref, Typist) of
-        {ok, Effects, Typist1} ->
-            _ = Timeout =:= infinity orelse
-                erlang:start_timer(Timeout, self(), {caller, Ref}),
-            effects(Effects, State#state{
-                typist = Typist1, callers = Callers ++ [{Ref, From, false}]
-            });
-        {error, full} = Error ->
-            gen_server:reply(From, Error),
-            State
-    end.
-
-caller_gone(Ref, #state{callers = Callers} = State) ->
-    case lists:keytake(Ref, 1, Callers) of
-        {value, {Ref, From, _}, Rest} ->
-            gen_server:reply(From, timeout),
-            State#state{callers = Rest};
-        false ->
-            State
-    end.
-
-effects([], State) ->
-    State;
-effects([{write, Bytes, Ref} | Rest], #state{callers = Callers} = State) ->
-    ok = evum_port:data(State#state.port, Bytes),
-    Typed =
-        case lists:keyfind(Ref, 1, Callers) of
-            {Ref, From, false} -> lists:keyreplace(Ref, 1, Callers, {Ref, From, true});
-            false -> Callers
-        end,
-    effects(Rest, give_credit(0, State#state{callers = Typed}));
-effects([{timer, Ms} | Rest], #state{typing = Timer} = State) ->
-    _ = Timer =:= undefined orelse erlang:cancel_timer(Timer),
-    effects(Rest, State#state{typing = erlang:start_timer(Ms, self(), type)}).
-
-%%% The console's lines -------------------------------------------------------
-
-shown(Bytes, #state{lines = Lines, typist = Typist} = State) ->
-    {Ended, Lines1} = evum_lines:feed(Bytes, Lines),
-    State1 = lists:foldl(fun deliver/2, calibrate(Ended, State#state{lines = Lines1}), Ended),
-    {Effects, Typist1} = evum_typist:shown(Ended =/= [], evum_lines:partial(Lines1), Typist),
-    give_credit(byte_size(Bytes), effects(Effects, State1#state{typist = Typist1})).
+shown(Bytes, #state{console = Console} = State) ->
+    {Ended, Effects, Console1} = evum_console:output(Bytes, Console),
+    effects(Effects, calibrate(Ended, State#state{console = Console1})).
 
 %% Before init runs: what a program of the guest prints is not believed.
 calibrate(Ended, #state{calibrating = true, kernel = Kernel} = State) ->
@@ -397,53 +343,36 @@ calibrate(Ended, #state{calibrating = true, kernel = Kernel} = State) ->
 calibrate(_Ended, State) ->
     State.
 
-deliver(Line, #state{callers = [{_, From, true} | Rest]} = State) ->
-    gen_server:reply(From, Line),
-    count(Line, State#state{callers = Rest});
-deliver(Line, #state{owner = none} = State) ->
-    count(Line, State, discarded);
-deliver(Line, #state{owner = Owner, unread = Unread} = State) ->
-    Owner ! Line,
-    count(Line, State#state{unread = Unread + byte_size(Line) + ?LINE_COST}).
+console({Effects, Console}, State) ->
+    effects(Effects, State#state{console = Console}).
 
-count(Line, State) ->
-    count(Line, State, lines).
+effects(Effects, State) ->
+    lists:foldl(fun effect/2, State, Effects).
 
-count(Line, #state{counters = #{bytes := Bytes} = Counters} = State, What) ->
-    Counters1 = maps:update_with(What, fun(N) -> N + 1 end, Counters),
-    State#state{counters = Counters1#{bytes := Bytes + byte_size(Line)}}.
-
-%% Credit for what has been consumed: all of it goes back at once, unless the
-%% owner has stopped reading; then none does until it reads again. A caller of
-%% send/3 is waiting for a line, so that it counts as a reader.
-give_credit(Bytes, #state{held = Held, port = Port} = State) ->
-    Credit = Held + Bytes,
-    case owner_reads(State) of
-        true when Port =:= undefined ->
-            State;
-        true ->
-            ok = evum_port:credit(Port, Credit),
-            State#state{held = 0, unread = unread(State)};
-        false ->
-            poll_owner(State#state{held = Credit})
-    end.
-
-poll_owner(#state{polling = true} = State) ->
+%% The port is gone for the last lines of a machine.
+effect({Op, _}, #state{port = undefined} = State) when Op =:= write; Op =:= credit ->
     State;
-poll_owner(State) ->
-    _ = erlang:start_timer(?OWNER_POLL, self(), owner_poll),
-    State#state{polling = true}.
+effect({write, Bytes}, #state{port = Port} = State) ->
+    ok = evum_port:data(Port, Bytes),
+    State;
+effect({credit, Bytes}, #state{port = Port} = State) ->
+    ok = evum_port:credit(Port, Bytes),
+    State;
+effect({lines, Pid, Lines}, State) ->
+    lists:foreach(fun(Line) -> Pid ! Line end, Lines),
+    State;
+effect({reply, From, Reply}, State) ->
+    gen_server:reply(From, Reply),
+    State;
+effect({timer, Tag, Ms}, #state{timers = Timers} = State) ->
+    _ = [erlang:cancel_timer(Old) || #{Tag := Old} <- [Timers]],
+    Timer = erlang:start_timer(Ms, self(), {console, Tag}),
+    State#state{timers = Timers#{Tag => Timer}};
+effect({look, Pid}, #state{console = Console} = State) ->
+    console(evum_console:looked(Pid, messages(Pid), Console), State).
 
-owner_reads(#state{owner = none}) -> true;
-owner_reads(#state{callers = [{_, _, true} | _]}) -> true;
-owner_reads(#state{unread = Unread}) when Unread < ?UNREAD_FREE -> true;
-owner_reads(#state{owner = Owner}) -> owner_messages(Owner) < ?OWNER_MESSAGES.
-
-unread(#state{unread = Unread}) when Unread < ?UNREAD_FREE -> Unread;
-unread(_) -> 0.
-
-owner_messages(Owner) ->
-    case process_info(Owner, message_queue_len) of
+messages(Pid) ->
+    case process_info(Pid, message_queue_len) of
         {message_queue_len, N} -> N;
         undefined -> 0
     end.
