@@ -22,11 +22,11 @@ static uint32_t get_u32(const uint8_t *at)
 	return ntohl(value);
 }
 
-void frames_put(uint8_t *at, uint32_t port, const void *frame, uint32_t len)
+void frames_put(uint8_t *at, uint32_t port, const struct frame *frame)
 {
 	put_u32(at, port);
-	put_u32(at + 4, len);
-	memcpy(at + FRAMES_UP_HEADER, frame, len);
+	put_u32(at + 4, frame->len);
+	frame_copy(frame, at + FRAMES_UP_HEADER);
 }
 
 int frames_next(struct frames_cursor *cursor, struct frames_down *down)

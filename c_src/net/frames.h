@@ -19,10 +19,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "frame.h"
+
 #define FRAMES_UP_HEADER 8
 
-/* Write one frame to at, which has room for FRAMES_UP_HEADER + len bytes. */
-void frames_put(uint8_t *at, uint32_t port, const void *frame, uint32_t len);
+/* Write one frame to at, which has room for FRAMES_UP_HEADER + frame->len. */
+void frames_put(uint8_t *at, uint32_t port, const struct frame *frame);
 
 /* A walk over a batch that came down; at and end are the caller's to set. */
 struct frames_cursor {

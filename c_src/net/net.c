@@ -77,8 +77,7 @@ void net_frame_up(struct net *net, uint32_t port_id, const struct frame *frame)
 {
 	if (net->batch_len + FRAMES_UP_HEADER + frame->len > NET_BATCH_MAX)
 		net_flush(net);
-	frames_put(net->batch + net->batch_len, port_id, frame->bytes,
-		   frame->len);
+	frames_put(net->batch + net->batch_len, port_id, frame);
 	net->batch_len += FRAMES_UP_HEADER + frame->len;
 	/* What is freed at the end of a turn is also what runs there. */
 	if (!net->turn_end.release)

@@ -146,7 +146,7 @@ static void netport_to_backlog(struct net_port *port,
 			continue;
 		}
 		memcpy(at, &waiting, sizeof(waiting));
-		memcpy(at + sizeof(waiting), frames[i].bytes, waiting.len);
+		frame_copy(&frames[i], at + sizeof(waiting));
 		buf_produced(&port->backlog, bytes);
 		port->net->backlogs += bytes;
 	}

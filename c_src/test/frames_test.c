@@ -25,10 +25,25 @@ static int next(const void *bytes, size_t len, struct frames_down *down)
 
 static void a_frame_goes_up_as_drawn(void)
 {
+	struct frame frame = {.bytes = (const uint8_t *)"frame", .len = 5};
 	uint8_t bytes[FRAMES_UP_HEADER + 5];
 
-	frames_put(bytes, 0x01020304, "frame", 5);
+	frames_put(bytes, 0x01020304, &frame);
 	CHECK(!memcmp(bytes, "\1\2\3\4\0\0\0\5frame", sizeof(bytes)));
+}
+
+static void a_frame_in_pieces_goes_up_as_one(void)
+{
+	struct iovec rest[] = {{(char[]){"ra"}, 2}, {(char[]){"me"}, 2}};
+	struct frame frame = {.bytes = (const uint8_t *)"f",
+			      .len = 5,
+			      .rest_len = 4,
+			      .rest = rest,
+			      .n_rest = 2};
+	uint8_t bytes[FRAMES_UP_HEADER + 5];
+
+	frames_put(bytes, 7, &frame);
+	CHECK(!memcmp(bytes, "\0\0\0\7\0\0\0\5frame", sizeof(bytes)));
 }
 
 static void frames_come_down_with_their_ports(void)
@@ -75,6 +90,7 @@ static void lengths_that_do_not_fit_are_refused(void)
 int main(void)
 {
 	RUN(a_frame_goes_up_as_drawn);
+	RUN(a_frame_in_pieces_goes_up_as_one);
 	RUN(frames_come_down_with_their_ports);
 	RUN(lengths_that_do_not_fit_are_refused);
 	UNIT_DONE();
