@@ -214,7 +214,7 @@ bool vhost_notify(struct vhost_queue *queue)
 	bool call = virtq_publish(&queue->ring);
 
 	if (guestmem_lost(&queue->dev->mem)) {
-		vhost_fail(queue->dev, -EFAULT, "its memory has vanished");
+		vhost_fail(queue->dev, -EFAULT, "");
 		return false;
 	}
 	/* A socket that is full holds calls that the guest has not seen. */
@@ -251,6 +251,11 @@ void vhost_fail(struct vhost_dev *dev, int err, const char *what)
 {
 	if (!dev->open)
 		return;
+	/* A ring that turned to zeros makes no sense either: say the cause. */
+	if (guestmem_lost(&dev->mem)) {
+		err = -EFAULT;
+		what = "its memory has vanished";
+	}
 	dev_close(dev);
 	dev->ops->ended(dev, err, what);
 }

@@ -68,12 +68,14 @@ void virtq_stop(struct virtq *ring)
 
 int virtq_waiting(struct virtq *ring)
 {
-	uint16_t waiting;
-
 	/* Pairs with the guest's barrier between the entries and the index. */
-	ring->seen = READ(&ring->avail->idx, ACQUIRE);
-	waiting = (uint16_t)(ring->seen - ring->taken);
-	return waiting > ring->num ? -EBADMSG : waiting;
+	uint16_t idx = READ(&ring->avail->idx, ACQUIRE);
+	uint16_t waiting = (uint16_t)(idx - ring->taken);
+
+	if (waiting > ring->num)
+		return -EBADMSG;
+	ring->seen = idx;
+	return waiting;
 }
 
 /* A table of descriptors: the ring's own, or an INDIRECT one. */
