@@ -154,7 +154,7 @@ defaults() ->
     evum_machine:defaults().
 
 %% @doc What a machine is: its options as they came out, its kernel, its phase
-%% (`starting', `running' or `stopping'), the kernel's process id on the host,
+%% (`starting', `running', `exited' or `stopping'), the kernel's process id on the host,
 %% and how much its console has shown.
 -spec info(machine()) -> map() | {error, no_machine}.
 info(Machine) ->

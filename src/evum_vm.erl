@@ -31,7 +31,8 @@
     kernel :: evum_kernel:kernel(),
     switch :: none | binary(),
     port :: port() | undefined,
-    phase = starting :: starting | running | stopping,
+    %% exited: evum_guest has said so, and is about to end itself
+    phase = starting :: starting | running | exited | stopping,
     os_pid :: integer() | undefined,
     booted = false :: boolean(),
     %% the kernel is about to print its delay loop's figure
@@ -146,10 +147,12 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel, switch = Swi
     State = State0#state{machine = Machine},
     case evum_port:open("evum_guest") of
         {ok, Port} ->
+            %% Before the request: evum_guest ends where that fails, and a write
+            %% that finds it gone would lose its answer.
+            ok = evum_port:credit(Port, ?WINDOW),
             ok = evum_port:request(
                 Port, 0, start, evum_machine:start_request(Machine, Kernel, Switch)
             ),
-            ok = evum_port:credit(Port, ?WINDOW),
             State#state{port = Port};
         {error, Reason} ->
             failed(Reason, State)
@@ -172,7 +175,7 @@ failed(Reason, #state{awaiting = Awaiting} = State) ->
     {reply, term(), #state{}} | {noreply, #state{}}.
 handle_call(await, From, #state{phase = starting, awaiting = Awaiting} = State) ->
     {noreply, State#state{awaiting = [From | Awaiting]}};
-handle_call(await, _From, #state{phase = running} = State) ->
+handle_call(await, _From, #state{phase = Phase} = State) when Phase =:= running; Phase =:= exited ->
     {reply, ok, State};
 handle_call(await, _From, #state{phase = stopping, reason = Reason} = State) ->
     _ = erlang:start_timer(0, self(), failed),
@@ -181,7 +184,9 @@ handle_call(stop, From, State) ->
     {noreply, stopping(From, State)};
 handle_call(info, _From, State) ->
     {reply, describe(State), State};
-handle_call(_Request, _From, #state{phase = stopping} = State) ->
+handle_call(_Request, _From, #state{phase = Phase} = State) when
+    Phase =:= stopping; Phase =:= exited
+->
     {reply, {error, stopped}, State};
 handle_call({send, Line, Timeout}, From, #state{console = Console} = State) ->
     case evum_console:line(Line, Timeout, From, Console) of
@@ -296,8 +301,15 @@ handle_port({event, notify, <<"failed ", What/binary>>}, State) ->
     {noreply, State#state{reason = {failed, What}}};
 handle_port({event, panic, Text}, State) ->
     {noreply, State#state{reason = {panic, Text}}};
-handle_port({event, exited, How}, #state{reason = normal} = State) when How =/= {exit, 0} ->
-    {noreply, State#state{reason = {guest, How}}};
+handle_port({event, exited, How}, #state{port = Port, reason = Reason} = State) ->
+    %% It waits for that; its own end is awaited, so that nothing is left.
+    ok = evum_port:request(Port, 0, stop, none),
+    Reason1 =
+        case Reason of
+            normal when How =/= {exit, 0} -> {guest, How};
+            _ -> Reason
+        end,
+    {noreply, State#state{phase = exited, reason = Reason1}};
 handle_port(_Other, State) ->
     {noreply, State}.
 
@@ -314,7 +326,7 @@ ended(_Status, #state{stopping = [_ | _]} = State) ->
     {stop, normal, State};
 ended(0, #state{phase = stopping} = State) ->
     {stop, normal, State};
-ended(0, #state{reason = Reason} = State) ->
+ended(_Status, #state{phase = exited, reason = Reason} = State) ->
     {stop, Reason, State};
 ended(Status, #state{phase = starting} = State) ->
     {noreply, failed({evum_guest, Status}, State)};

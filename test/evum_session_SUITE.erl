@@ -27,6 +27,7 @@ init_per_testcase(_Case, Config) ->
     [{before, evum_test:leftovers()} | Config].
 
 end_per_testcase(_Case, Config) ->
+    _ = application:stop(evum),
     evum_test:no_leftovers(?config(before, Config)).
 
 session(Config) ->
@@ -147,30 +148,30 @@ foreign_guest(Uml, Config) ->
     ok = evum:ifconfig(R, {"10.9.0.1", "255.255.255.0", "10.9.0.254"}),
     Dir = string:trim(os:cmd("mktemp -d")),
     Init = filename:join(Dir, "init.sh"),
+    %% The host may have no ping of its own.
+    Applets = filename:absname(filename:join(code:priv_dir(evum), "applets")),
     ok = file:write_file(Init, [
-        "#!/bin/sh\nmount -t proc proc /proc\nifconfig eth0 10.9.0.2 up\n",
+        "#!/bin/sh\nPATH=$PATH:", Applets, "\nmount -t proc proc /proc\nifconfig eth0 10.9.0.2 up\n",
         "ping -w 20 -c 3 10.9.0.1\necho the foreign guest is do''ne\nexec halt -f\n"
     ]),
     ok = file:change_mode(Init, 8#755),
-    Applets = filename:join(code:priv_dir(evum), "applets"),
     Port = erlang:open_port({spawn_executable, Uml}, [
         {args, [
             "mem=64M", "root=/dev/root", "rootfstype=hostfs", "rootflags=/", "ro",
             "init=" ++ Init, "con=null", "con0=null,fd:1", "uml_dir=" ++ Dir ++ "/",
             "eth0=daemon,,unix," ++ evum_ctl:socket()
         ]},
-        {env, [{"PATH", os:getenv("PATH") ++ ":" ++ filename:absname(Applets)}]},
         binary, exit_status, stderr_to_stdout
     ]),
     {os_pid, OsPid} = erlang:port_info(Port, os_pid),
     Shown = until(Port, "the foreign guest is done", <<>>),
     %% With its helpers, which do not die with it; UML leads a group of its own.
     _ = os:cmd("kill -9 -- -" ++ integer_to_list(OsPid)),
+    ct:log("~ts", [Shown]),
     ?assertMatch({match, _}, re:run(Shown, "64 bytes from 10.9.0.1")),
     ?assertMatch({match, _}, re:run(Shown, "3 packets transmitted, 3 (packets )?received")),
     evum_port:close(Port),
-    ok = file:del_dir_r(Dir),
-    application:stop(evum).
+    ok = file:del_dir_r(Dir).
 
 until(Port, Regex, Shown) ->
     case re:run(Shown, Regex, [{capture, none}]) of

@@ -118,19 +118,23 @@ await_down(Pid, Fun) ->
 %% All that machines and switches of this test run have on this host: processes,
 %% and run directories. A test compares with what there was before it. Processes
 %% are told from those of others by their working folder, which even a guest's
-%% inherit; those of `make shell' and the demo are in the checkout's.
+%% inherit; those of `make shell' and the demo are in the checkout's. A run
+%% directory carries the process id of its BEAM, which may be gone.
 leftovers() ->
     {ok, Cwd} = file:get_cwd(),
     Folders = [filename:absname(Cwd), top()],
     lists:sort(
         [
             {process, Pid, Name}
-         || {Pid, Name} <- processes_of_host(), is_ours(Name), lists:member(cwd(Pid), Folders)
+         || {Pid, Name} <- processes_of_host(), is_ours(Name), lists:member(cwd(integer_to_list(Pid)), Folders)
         ] ++
             [
                 {file, File}
              || File <- filelib:wildcard("/tmp/evum-*"),
-                re:run(File, "^/tmp/evum-[0-9]+-[0-9]+$", [{capture, none}]) =:= match
+                {match, [Beam]} <- [
+                    re:run(File, "^/tmp/evum-[0-9]+-([0-9]+)$", [{capture, [1], list}])
+                ],
+                lists:member(cwd(Beam), [gone | Folders])
             ]
     ).
 
@@ -140,7 +144,7 @@ top() ->
     filename:dirname(filename:dirname(Source)).
 
 cwd(Pid) ->
-    case file:read_link("/proc/" ++ integer_to_list(Pid) ++ "/cwd") of
+    case file:read_link("/proc/" ++ Pid ++ "/cwd") of
         {ok, Folder} -> Folder;
         {error, _} -> gone
     end.

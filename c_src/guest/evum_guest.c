@@ -9,8 +9,10 @@
  *                        +------ mconsole, notices (jail's tmpfs) ----+
  *
  * States: waiting for the start request; running; ended. It decides nothing:
- * whatever happens to the guest is told to evum_vm, and when stdin ends, or
- * the guest does, all that was made here is gone with this process.
+ * whatever happens to the guest is told to evum_vm. Once the guest has ended it
+ * stays until it is told to stop: were it gone sooner, a write of evum_vm could
+ * find a broken pipe, and the BEAM would then drop the news of the guest's end
+ * unread. When stdin ends, all that was made here is gone with this process.
  */
 #include <errno.h>
 #include <signal.h>
@@ -32,7 +34,7 @@
 struct guest {
 	struct loop loop;
 	struct port port;
-	bool running;
+	bool started, running;
 	struct keeper keeper;
 	struct loop_fd status;
 	struct console console;
@@ -83,8 +85,8 @@ static void status_ready(struct loop_fd *entry, uint32_t events)
 	console_drain(&guest->console);
 	/* A keeper that was killed takes the guest along: SIGKILL as well. */
 	keeper_end(&guest->keeper, &wait_status);
+	guest->running = false;
 	send_exited(guest, wait_status);
-	loop_stop(&guest->loop);
 }
 
 static void mconsole_answered(struct mconsole *mc, uint64_t id, int err,
@@ -172,7 +174,7 @@ static void request_start(struct guest *guest, uint64_t id,
 	ei_x_buff x;
 	int err = start_decode(&start, r);
 
-	if (!err && guest->running)
+	if (!err && guest->started)
 		err = -EALREADY;
 	if (!err)
 		err = guest_start(guest, &start, &step);
@@ -183,7 +185,7 @@ static void request_start(struct guest *guest, uint64_t id,
 		loop_stop(&guest->loop);
 		return;
 	}
-	guest->running = true;
+	guest->started = guest->running = true;
 	term_reply(&x, id);
 	ei_x_encode_tuple_header(&x, 2);
 	ei_x_encode_atom(&x, "ok");
