@@ -33,6 +33,7 @@
     evum_machine:error()
     | evum_kernel:reason()
     | {kernel, file:filename(), Posix :: atom()}
+    | evum_disk:reason()
     | {Step :: atom(), Posix :: atom()}
     | {namespaces, Posix :: atom(), Hint :: string()}
     | {no_program, file:filename()}
@@ -187,6 +188,12 @@ start(Owner, Options, Start) ->
             fun({Machine, Kernel}) ->
                 case evum_machine:with_kernel(Machine, Kernel) of
                     {ok, Machine1} -> {ok, {Machine1, Kernel}};
+                    {error, _} = Error -> Error
+                end
+            end,
+            fun({Machine, Kernel}) ->
+                case evum_disk:ensure(Machine) of
+                    ok -> {ok, {Machine, Kernel}};
                     {error, _} = Error -> Error
                 end
             end,

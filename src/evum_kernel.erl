@@ -16,6 +16,9 @@
 %% ... in no more than so many bytes.
 -define(ANSWER_MAX, (4 bsl 20)).
 
+%% Of x86-64 (System V ABI, AMD64 supplement).
+-define(LOADER, "/lib64/ld-linux-x86-64.so.2").
+
 -type kernel() :: #{
     path := file:filename(),
     %% size and time of change of its file
@@ -29,6 +32,8 @@
     features := #{binary() => y | m},
     %% the folder of its modules on the host, if it has any
     modules := file:filename() | none,
+    %% the files that its program is linked with
+    libraries := [file:filename()],
     %% its delay loop on this host, see {@link evum_lpj}
     lpj => {ok, pos_integer()} | unknown
 }.
@@ -160,7 +165,7 @@ stamp(Path) ->
     end.
 
 examine(Origin, Path, Stamp) ->
-    case {run(Path, "--showconfig"), run(Path, "--version")} of
+    case {run(Path, ["--showconfig"]), run(Path, ["--version"])} of
         {{ok, Config}, {ok, Version}} ->
             Features = features(Config),
             Kernel = #{
@@ -171,7 +176,8 @@ examine(Origin, Path, Stamp) ->
                 origin => Origin,
                 source => source(Path),
                 features => Features,
-                modules => modules(Path, string:trim(Version), Features)
+                modules => modules(Path, string:trim(Version), Features),
+                libraries => libraries(Path)
             },
             check(Kernel);
         _ ->
@@ -233,11 +239,23 @@ modules(Path, Version, #{<<"MODULES">> := y}) ->
 modules(_Path, _Version, _Features) ->
     none.
 
+%% What ld.so(8) would load for it; it says no more than that of a static one.
+libraries(Path) ->
+    case run(?LOADER, ["--list", Path]) of
+        {ok, Text} ->
+            {match, Found} = re:run(Text, "(?:=> |^\\s+)(/\\S+) \\(0x", [
+                global, multiline, {capture, [1], list}
+            ]),
+            [Library || [Library] <- Found];
+        {error, _} ->
+            []
+    end.
+
 %% What the program prints; it may be anything that somebody named.
-run(Path, Argument) ->
+run(Path, Arguments) ->
     try
         erlang:open_port({spawn_executable, Path}, [
-            {args, [Argument]}, binary, exit_status, use_stdio, stderr_to_stdout
+            {args, Arguments}, binary, exit_status, use_stdio, stderr_to_stdout
         ])
     of
         Port ->

@@ -12,9 +12,24 @@
 %% <tr><td>`kernel'</td><td>path of a UML kernel, or `default', see
 %%   {@link evum_kernel}</td></tr>
 %% <tr><td>`root'</td><td>folder of the host that is the machine's root, read
-%%   only under an overlay in its memory. Default: `"/"'</td></tr>
+%%   only under an overlay in its memory.
+%%   Where an image is given this is no option. Default: `"/"'</td></tr>
+%% <tr><td>`image'</td><td>the machine's files: `host', those of `root'; the name
+%%   of an image or its path, see {@link evum_image}. Default: `host'</td></tr>
+%% <tr><td>`disk'</td><td>where what the machine writes is kept:
+%%   `{tmpfs, Size}', in its memory until it stops or reboots; `{file, Path,
+%%   Size}', in a file of the host's that is made where there is none, and
+%%   stays. A size is in MiB, or a string such as `"64M"'; of a tmpfs also
+%%   `half', half of the memory. Default: `{tmpfs, half}'</td></tr>
+%% <tr><td>`files'</td><td>what is put into the root before anything runs there,
+%%   a map: the absolute path in the machine, and either a binary or
+%%   `{file, Path}', a file of the host's. Modes are 0644, or 0755 where the
+%%   host's file is executable; at most 8 MiB in all. Default: none</td></tr>
+%% <tr><td>`share'</td><td>folders of the host's that the machine sees, a list of
+%%   `{HostDir, GuestDir, ro | rw}'; at most 16. Default: none</td></tr>
 %% <tr><td>`init'</td><td>the program on the console, a path, or a list of
-%%   path and arguments. Default: `"/bin/bash"'</td></tr>
+%%   path and arguments. Default: `"/bin/bash"', or `"/bin/sh"' where an image
+%%   has none</td></tr>
 %% <tr><td>`mac'</td><td>address of `eth0', `"02:00:00:00:00:01"' or six
 %%   bytes. Default: a random, locally administered one</td></tr>
 %% <tr><td>`switch'</td><td>where `eth0' leads: `default' (started when none
@@ -48,6 +63,14 @@
 -define(INIT_ARGS_MAX, 64).
 %% CONFIG_NR_CPUS of kernel/smp.config.
 -define(CPUS_MAX, 64).
+%% All of `files' together, bytes: they go in one packet to evum_guest.
+-define(FILES_MAX, (8 bsl 20)).
+%% INIT_SHARES_MAX of c_src/init/init.h.
+-define(SHARES_MAX, 16).
+%% What ext4 needs to be one, MiB.
+-define(DISK_MIN, 8).
+%% PATH_MAX of Linux, bytes with the NUL.
+-define(PATH_MAX, 4096).
 %% UML's own memory is above that, MiB.
 -define(MEM_MIN, 8).
 
@@ -58,7 +81,11 @@
     mem := pos_integer(),
     kernel := default | file:filename(),
     root := binary(),
-    init := [binary(), ...],
+    image := evum_image:image(),
+    disk := {tmpfs, half | pos_integer()} | {file, binary(), pos_integer()},
+    files := [{Path :: binary(), Mode :: non_neg_integer(), Bytes :: binary()}],
+    share := [{HostDir :: binary(), GuestDir :: binary(), ro | rw}],
+    init := default | [binary(), ...],
     mac := random | <<_:48>>,
     switch := default | none | pid() | binary(),
     transport := auto | daemon | bess,
@@ -78,6 +105,10 @@ defaults() ->
         mem => 64,
         kernel => default,
         root => "/",
+        image => host,
+        disk => {tmpfs, half},
+        files => #{},
+        share => [],
         init => "/bin/bash",
         mac => random,
         switch => default,
@@ -93,11 +124,40 @@ defaults() ->
 -spec describe(options()) -> {ok, machine()} | {error, error()}.
 describe(Options) ->
     try
-        Given = maps:merge(maps:put(owner, self(), defaults()), to_map(Options)),
-        {ok, maps:map(fun option/2, Given)}
+        Map = to_map(Options),
+        Given = maps:merge(maps:put(owner, self(), defaults()), Map),
+        Machine = together(maps:map(fun option/2, Given), Given),
+        case Machine of
+            #{image := #{type := Type}} when Type =/= host, not is_map_key(init, Map) ->
+                {ok, Machine#{init := default}};
+            _ ->
+                {ok, Machine}
+        end
     catch
         throw:{bad_option, _, _} = Error -> {error, Error}
     end.
+
+%% What options say about one another.
+together(#{image := #{type := Type}}, #{root := Root}) when Type =/= host, Root =/= "/" ->
+    throw({bad_option, root, Root});
+together(#{disk := {tmpfs, Size}, mem := Mem}, #{disk := Given}) when is_integer(Size), Size > Mem ->
+    throw({bad_option, disk, Given});
+together(#{disk := Disk, mem := Mem, files := Files} = Machine, _Given) ->
+    Room =
+        case Disk of
+            {tmpfs, half} -> Mem bsl 19;
+            {tmpfs, MiB} -> MiB bsl 20;
+            {file, _, MiB} -> MiB bsl 20
+        end,
+    fits(Files, min(Room, ?FILES_MAX)),
+    Machine.
+
+%% The first file that there is no room for is named.
+fits([], _Room) ->
+    ok;
+fits([{Path, _Mode, Bytes} | Files], Room) ->
+    byte_size(Bytes) =< Room orelse throw({bad_option, files, Path}),
+    fits(Files, Room - byte_size(Bytes)).
 
 to_map(Options) when is_map(Options) -> Options;
 to_map(Options) when is_list(Options) -> seed(Options, #{});
@@ -130,6 +190,14 @@ option(init, [First | Args] = Argv) when not is_integer(First) ->
     length(Argv) =< ?INIT_ARGS_MAX orelse throw({bad_option, init, Argv}),
     [text(init, First, Argv) | [argument(Arg, Argv) || Arg <- Args]];
 option(init, Path) -> [text(init, Path)];
+option(image, Image) -> image(Image);
+option(disk, {tmpfs, half}) -> {tmpfs, half};
+option(disk, {tmpfs, Size} = Given) -> {tmpfs, mebibytes(Size, disk, Given)};
+option(disk, {file, Path, Size} = Given) -> disk(text(disk, Path, Given), Size, Given);
+option(files, Files) when is_map(Files) -> [file(Entry) || Entry <- lists:sort(maps:to_list(Files))];
+option(share, Shares) when is_list(Shares) ->
+    length(Shares) =< ?SHARES_MAX orelse throw({bad_option, share, Shares}),
+    [share(Share) || Share <- Shares];
 option(mac, random) -> random;
 option(mac, Mac) -> mac(Mac);
 option(switch, Switch) when Switch =:= default; Switch =:= none; is_pid(Switch) -> Switch;
@@ -171,20 +239,26 @@ host_name(Given, Text, Name) ->
         nomatch -> throw({bad_option, name, Given})
     end.
 
-mem(MiB, Given) when is_integer(MiB), MiB >= ?MEM_MIN ->
-    MiB =< host_memory() orelse throw({bad_option, mem, Given}),
+mem(Mem, Given) ->
+    MiB = mebibytes(Mem, mem, Given),
+    (MiB >= ?MEM_MIN andalso MiB =< host_memory()) orelse throw({bad_option, mem, Given}),
+    MiB.
+
+mebibytes(MiB, _Key, _Given) when is_integer(MiB), MiB > 0 ->
     MiB;
-mem(Text, Given) when is_list(Text); is_binary(Text) ->
-    case re:run(Text, "^([0-9]{1,9})([mMgG]?)$", [{capture, [1, 2], list}]) of
+mebibytes(Text, Key, Given) when is_list(Text); is_binary(Text) ->
+    try re:run(Text, "^([0-9]{1,9})([mMgG]?)$", [{capture, [1, 2], list}]) of
         {match, [Number, Unit]} when Unit =:= "g"; Unit =:= "G" ->
-            mem(list_to_integer(Number) * 1024, Given);
+            mebibytes(list_to_integer(Number) * 1024, Key, Given);
         {match, [Number, _]} ->
-            mem(list_to_integer(Number), Given);
+            mebibytes(list_to_integer(Number), Key, Given);
         nomatch ->
-            throw({bad_option, mem, Given})
+            throw({bad_option, Key, Given})
+    catch
+        error:badarg -> throw({bad_option, Key, Given})
     end;
-mem(_, Given) ->
-    throw({bad_option, mem, Given}).
+mebibytes(_, Key, Given) ->
+    throw({bad_option, Key, Given}).
 
 %% MiB; proc(5), meminfo.
 host_memory() ->
@@ -211,6 +285,71 @@ folder(Given) ->
         false -> throw({bad_option, root, Given})
     end.
 
+%% Why it is none is said in the log, so that the error keeps its one shape.
+image(Given) when is_atom(Given); is_list(Given); is_binary(Given) ->
+    Text =
+        case is_atom(Given) of
+            true -> Given;
+            false -> text(image, Given)
+        end,
+    case evum_image:info(Text) of
+        {ok, Image} ->
+            Image;
+        {error, Reason} ->
+            logger:warning("evum: option image: ~p", [Reason], #{domain => [evum]}),
+            throw({bad_option, image, Given})
+    end;
+image(Given) ->
+    throw({bad_option, image, Given}).
+
+%% Its content is looked at by evum_disk, which makes it where it is not there.
+disk(Path, Size, Given) ->
+    MiB = mebibytes(Size, disk, Given),
+    Absolute = filename:absname(Path),
+    Folder = filelib:is_dir(filename:dirname(Absolute)) andalso not filelib:is_dir(Absolute),
+    (MiB >= ?DISK_MIN andalso Folder) orelse throw({bad_option, disk, Given}),
+    {file, Absolute, MiB}.
+
+file({Path, Bytes}) when is_binary(Bytes) ->
+    {guest_path(files, Path, Path), 8#644, Bytes};
+file({Path, {file, Source}}) ->
+    Inside = guest_path(files, Path, Path),
+    Outside = text(files, Source, Path),
+    %% Not read before its size is known
+    case file:read_file_info(Outside) of
+        {ok, Info} when element(3, Info) =:= regular, element(2, Info) =< ?FILES_MAX ->
+            case file:read_file(Outside) of
+                {ok, Bytes} when element(8, Info) band 8#111 =/= 0 -> {Inside, 8#755, Bytes};
+                {ok, Bytes} -> {Inside, 8#644, Bytes};
+                {error, _} -> throw({bad_option, files, Path})
+            end;
+        _ ->
+            throw({bad_option, files, Path})
+    end;
+file({Path, _}) ->
+    throw({bad_option, files, Path}).
+
+share({HostDir, GuestDir, Mode} = Given) when Mode =:= ro; Mode =:= rw ->
+    Outside = filename:absname(text(share, HostDir, Given)),
+    Inside = guest_path(share, GuestDir, Given),
+    Climbs = lists:member(<<"..">>, filename:split(Outside)),
+    (filelib:is_dir(Outside) andalso not Climbs andalso Inside =/= <<"/">>) orelse
+        throw({bad_option, share, Given}),
+    {Outside, Inside, Mode};
+share(Given) ->
+    throw({bad_option, share, Given}).
+
+%% Absolute, and where it says it is.
+guest_path(Key, Path, Given) ->
+    Text = text(Key, Path, Given),
+    case filename:split(Text) of
+        [<<"/">> | Parts] when byte_size(Text) < ?PATH_MAX, Key =:= share orelse Parts =/= [] ->
+            [] = [throw({bad_option, Key, Given}) || <<"..">> <- Parts],
+            filename:join([<<"/">> | Parts]);
+        _ ->
+            throw({bad_option, Key, Given})
+    end.
+
 %% IEEE 802: the lowest bit of the first byte marks a group of stations.
 mac(<<First, _:5/binary>> = Mac) when First band 1 =:= 0, Mac =/= <<0:48>> ->
     Mac;
@@ -232,12 +371,19 @@ mac(Given) ->
     throw({bad_option, mac, Given}).
 
 %% @doc Settle what depends on the kernel: the transport, whether it has SMP.
--spec with_kernel(machine(), evum_kernel:kernel()) -> {ok, machine()} | {error, error()}.
-with_kernel(#{transport := Transport, cpus := Cpus} = Machine, Kernel) ->
+-spec with_kernel(machine(), evum_kernel:kernel()) ->
+    {ok, machine()} | {error, error() | evum_kernel:reason()}.
+with_kernel(#{transport := Transport, cpus := Cpus, image := Image} = Machine, Kernel) ->
     Transports = evum_kernel:transports(Kernel),
+    Lacks = [F || F <- evum_image:needs(Image), not evum_kernel:has(F, Kernel)],
     case Cpus =:= 1 orelse evum_kernel:has("SMP", Kernel) of
-        false -> {error, {bad_option, cpus, Cpus}};
-        true when Transport =:= auto -> {ok, Machine#{transport := hd(Transports)}};
+        false ->
+            {error, {bad_option, cpus, Cpus}};
+        true when Lacks =/= [] ->
+            #{path := Path} = Kernel,
+            {error, {lacks, Path, "CONFIG_" ++ binary_to_list(hd(Lacks))}};
+        true when Transport =:= auto ->
+            {ok, Machine#{transport := hd(Transports)}};
         true ->
             case lists:member(Transport, Transports) of
                 true -> {ok, Machine};
@@ -255,17 +401,39 @@ with_kernel(#{transport := Transport, cpus := Cpus} = Machine, Kernel) ->
 start_request(#{mem := Mem} = Machine, Kernel, SwitchPath) ->
     %% Also as the first argument: UML executes that again to reboot.
     Path = unicode:characters_to_binary(filename:absname(maps:get(path, Kernel))),
+    Files = files(Machine),
     [
         {kernel, Path},
         {argv, [Path | arguments(Machine, Kernel, SwitchPath)]},
         {config, config(Machine)},
         {links, links(Machine, Kernel, SwitchPath)},
-        {room, (Mem bsl 20) + ?ROOM_BESIDE},
+        {shares, shares(Machine)},
+        {closed, is_closed(Machine)},
+        {shown, [unicode:characters_to_binary(P) || P <- [Path | maps:get(libraries, Kernel)]]},
+        {room, (Mem bsl 20) + ?ROOM_BESIDE + byte_size(Files)},
         {cpus, list_to_tuple(maps:get(cpu, Machine))},
         %% The data sockets of `daemon' have abstract addresses, which belong
         %% to a network namespace.
         {net, SwitchPath =/= none andalso maps:get(transport, Machine) =:= daemon}
+    ] ++
+        [{files, Files} || Files =/= <<>>] ++
+        [{disk, Disk} || #{disk := {file, Disk, _}} <- [Machine]].
+
+%% With an image of its own, a machine has no business with the host's files.
+is_closed(#{image := #{type := Type}}) -> Type =/= host.
+
+shares(#{share := Shares}) ->
+    [
+        {<<"share", (integer_to_binary(N))/binary>>, HostDir, Mode =:= rw}
+     || {N, {HostDir, _, Mode}} <- lists:zip(lists:seq(0, length(Shares) - 1), Shares)
     ].
+
+%% c_src/init/files.c draws it.
+files(#{files := Files}) ->
+    <<
+        <<(byte_size(Path) + 1):32, Mode:32, (byte_size(Bytes)):32, Path/binary, 0, Bytes/binary>>
+     || {Path, Mode, Bytes} <- Files
+    >>.
 
 arguments(#{mem := Mem, verbose := Verbose} = Machine, Kernel, SwitchPath) ->
     [
@@ -284,6 +452,10 @@ arguments(#{mem := Mem, verbose := Verbose} = Machine, Kernel, SwitchPath) ->
          || #{lpj := {ok, Lpj}} <- [Kernel]
         ] ++
         isolation(Machine, Kernel) ++
+        %% d: data, whatever it looks like; a guest could write a header of UML's
+        %% copy-on-write format, which names another file of the host's.
+        [<<"ubd0rd=", ?JAIL, "/image">> || is_file(Machine)] ++
+        [<<"ubd1d=", ?JAIL, "/disk">> || #{disk := {file, _, _}} <- [Machine]] ++
         [<<"ncpus=", (integer_to_binary(N))/binary>> || #{cpus := N} <- [Machine], N > 1] ++
         [device(Machine) || SwitchPath =/= none].
 
@@ -305,17 +477,28 @@ device(#{transport := bess, mac := Mac}) ->
 format_mac(Mac) ->
     iolist_to_binary(lists:join($:, [io_lib:format("~2.16.0b", [B]) || <<B>> <= Mac])).
 
-config(#{name := Name, init := Init}) ->
+%% An image that is a disk of the machine's.
+is_file(#{image := #{type := Type}}) -> Type =:= squashfs orelse Type =:= ext4.
+
+config(#{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine) ->
     Pairs =
         [[<<"hostname=">>, host_name_of(Name)] || Name =/= none] ++
-            [[<<"init=">>, Arg] || Arg <- Init],
+            [[<<"image=">>, atom_to_binary(Type)] || #{image := #{type := Type}} <- [Machine], Type =/= host] ++
+            [[<<"room=">>, integer_to_binary(Size bsl 20)] || {tmpfs, Size} <- [Disk], Size =/= half] ++
+            [<<"disk=">> || {file, _, _} <- [Disk]] ++
+            [<<"files=">> || Files =/= []] ++
+            [[<<"share=">>, atom_to_binary(Mode), $:, Dir] || {_, Dir, Mode} <- Shares] ++
+            init(Init),
     iolist_to_binary([[Pair, 0] || Pair <- Pairs]).
+
+init(default) -> [<<"init=/bin/bash">>, <<"instead=/bin/sh">>];
+init(Argv) -> [[<<"init=">>, Arg] || Arg <- Argv].
 
 host_name_of(Name) when is_atom(Name) -> atom_to_binary(Name);
 host_name_of(Name) -> Name.
 
-links(#{root := Root}, #{modules := Modules}, SwitchPath) ->
-    [{<<"initrd">>, priv("initramfs.cpio")}, {<<"root">>, Root}] ++
+links(#{image := Image} = Machine, #{modules := Modules}, SwitchPath) ->
+    image_links(Image, Machine) ++
         [{<<"applets">>, priv("applets")} || filelib:is_dir(priv("applets"))] ++
         [{<<"modules">>, unicode:characters_to_binary(Modules)} || Modules =/= none] ++
         [
@@ -326,6 +509,16 @@ links(#{root := Root}, #{modules := Modules}, SwitchPath) ->
                 {<<"switch.bess">>, <<SwitchPath/binary, ".bess">>}
             ]
         ].
+
+image_links(#{type := tiny, path := Path}, _Machine) ->
+    [{<<"initrd">>, Path}];
+image_links(Image, Machine) ->
+    [{<<"initrd">>, priv("initramfs.cpio")}] ++
+        case Image of
+            #{type := host} -> [{<<"root">>, maps:get(root, Machine)}];
+            #{type := folder, path := Path} -> [{<<"root">>, Path}];
+            #{path := Path} -> [{<<"image">>, Path}]
+        end.
 
 priv(Name) ->
     unicode:characters_to_binary(filename:absname(evum_port:find_program(Name))).

@@ -153,7 +153,8 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel, switch = Swi
             ok = evum_port:request(
                 Port, 0, start, evum_machine:start_request(Machine, Kernel, Switch)
             ),
-            State#state{port = Port};
+            %% The guest has the files now
+            State#state{port = Port, machine = Machine#{files := []}};
         {error, Reason} ->
             failed(Reason, State)
     end.
@@ -318,6 +319,10 @@ start_error(exec, Errno, #state{kernel = #{path := Path}}) ->
 %% What the host denies to all who are not root, on some distributions.
 start_error(namespaces, Errno, _State) ->
     {namespaces, Errno, "user namespaces: see doc/guide.md, Trouble"};
+start_error(disk, Errno, #state{machine = #{disk := {file, Path, _}}}) ->
+    {disk, Path, Errno};
+start_error(image, Errno, #state{machine = #{image := #{path := Path}}}) ->
+    {image, Path, Errno};
 start_error(Step, Errno, _State) ->
     {Step, Errno}.
 

@@ -35,9 +35,80 @@ bad_options_test_() ->
             {transport, pigeon},
             {verbose, yes},
             {kernel, 7},
+            {image, 7},
+            {image, moon},
+            {image, "/no/such/image"},
+            {image, "/etc/passwd"},
+            {disk, {tmpfs, 0}},
+            {disk, {tmpfs, 65}},
+            {disk, {tmpfs, "much"}},
+            {disk, {file, "/no/such/folder/disk", 64}},
+            {disk, {file, "/tmp", 64}},
+            {disk, {file, "/tmp/disk", 1}},
+            {disk, ram},
+            {files, [{"/a", <<>>}]},
+            {share, {"/tmp", "/mnt", ro}},
+            {share, lists:duplicate(17, {"/tmp", "/mnt", ro})},
             {colour, red}
         ]
     ].
+
+%% The one of several that is bad.
+bad_entries_test_() ->
+    [
+        ?_assertEqual({error, {bad_option, Key, Bad}}, evum_machine:describe(#{Key => Value}))
+     || {Key, Bad, Value} <- [
+            {files, "etc/a", #{"/b" => <<>>, "etc/a" => <<>>}},
+            {files, "/../etc/a", #{"/../etc/a" => <<>>}},
+            {files, "/", #{"/" => <<>>}},
+            {files, "/a", #{"/a" => 7}},
+            {files, "/a", #{"/a" => {file, "/no/such/file"}}},
+            {files, "/a", #{"/a" => {file, "/dev/zero"}}},
+            {files, <<"/a">>, #{"/a" => binary:copy(<<0>>, (8 bsl 20) + 1)}},
+            {share, {"/tmp/../etc", "/mnt", ro}, [{"/tmp", "/a", rw}, {"/tmp/../etc", "/mnt", ro}]},
+            {share, {"/no/such", "/mnt", ro}, [{"/no/such", "/mnt", ro}]},
+            {share, {"/tmp", "mnt", ro}, [{"/tmp", "mnt", ro}]},
+            {share, {"/tmp", "/mnt/../etc", ro}, [{"/tmp", "/mnt/../etc", ro}]},
+            {share, {"/tmp", "/", ro}, [{"/tmp", "/", ro}]},
+            {share, {"/tmp", "/mnt", wr}, [{"/tmp", "/mnt", wr}]},
+            {share, {"/etc/passwd", "/mnt", ro}, [{"/etc/passwd", "/mnt", ro}]}
+        ]
+    ].
+
+%% More than the layer that it goes into has room for.
+file_larger_than_the_overlay_test() ->
+    Files = #{"/big" => binary:copy(<<0>>, 3 bsl 20)},
+    Options = #{files => Files, disk => {tmpfs, "2M"}},
+    ?assertEqual({error, {bad_option, files, <<"/big">>}}, evum_machine:describe(Options)),
+    ?assertMatch({ok, _}, evum_machine:describe(Options#{disk => {tmpfs, 4}})).
+
+%% A root of the host's and an image exclude each other.
+image_and_root_test() ->
+    ?assertEqual(
+        {error, {bad_option, root, "/usr"}}, evum_machine:describe(#{image => "/usr", root => "/usr"})
+    ).
+
+image_request_test() ->
+    {ok, M} = evum_machine:describe(#{
+        image => "/usr",
+        disk => {file, "/tmp/d", 64},
+        files => #{"/a" => <<"text">>},
+        share => [{"/tmp", "/mnt/tmp", ro}, {"/var", "/mnt/var", rw}]
+    }),
+    Request = evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([]), none),
+    Value = fun(Key) -> proplists:get_value(Key, Request) end,
+    ?assert(Value(closed)),
+    ?assertEqual([<<"/k/li nux">>, <<"/lib/libc.so">>], Value(shown)),
+    ?assertEqual([{<<"share0">>, <<"/tmp">>, false}, {<<"share1">>, <<"/var">>, true}], Value(shares)),
+    ?assertEqual(<<"/tmp/d">>, Value(disk)),
+    ?assert(lists:member(<<"ubd1d=/dev/shm/evum/disk">>, Value(argv))),
+    ?assertEqual(<<"/usr">>, proplists:get_value(<<"root">>, Value(links))),
+    ?assertEqual(<<3:32, 8#644:32, 4:32, "/a", 0, "text">>, Value(files)),
+    ?assertEqual(
+        <<"image=folder\0disk=\0files=\0share=ro:/mnt/tmp\0share=rw:/mnt/var\0",
+            "init=/bin/bash\0instead=/bin/sh\0">>,
+        Value(config)
+    ).
 
 not_options_test_() ->
     [
@@ -93,6 +164,7 @@ kernel(Features) ->
         version => <<"6.1">>,
         origin => option,
         modules => none,
+        libraries => ["/lib/libc.so"],
         features => maps:from_list([{F, y} || F <- Features])
     }.
 

@@ -178,13 +178,14 @@ static void request_start(struct guest *guest, uint64_t id,
 		err = -EALREADY;
 	if (!err)
 		err = guest_start(guest, &start, &step);
-	start_free(&start);
 	if (err) {
 		/* The jail may be half built: this process serves no more. */
 		reply_error(guest, id, step, err);
 		loop_stop(&guest->loop);
-		return;
 	}
+	start_free(&start);
+	if (err)
+		return;
 	guest->started = guest->running = true;
 	term_reply(&x, id);
 	ei_x_encode_tuple_header(&x, 2);

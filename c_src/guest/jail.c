@@ -13,9 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shown.h"
+
 /* <sys/mount.h> and <linux/mount.h> of Debian 12 exclude each other. */
 extern int mount(const char *source, const char *target, const char *type,
 		 unsigned long flags, const void *data);
+extern int umount2(const char *target, int flags);
+#define MNT_DETACH 2
 #define MOUNT_PRIVATE_RECURSIVE 0x44000ul /* MS_REC | MS_PRIVATE */
 #define MOUNT_NOSUID_NODEV 0x6ul	  /* MS_NOSUID | MS_NODEV */
 #define MOUNT_PROC 0xful /* MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC */
@@ -27,6 +31,8 @@ static int write_file(const char *path, const void *bytes, size_t len)
 
 	if (fd < 0)
 		return -errno;
+	/* At once: a file of a tmpfs, or one that wants it so (user namespaces)
+	 */
 	n = write(fd, bytes, len);
 	if (n < 0)
 		n = -errno;
@@ -66,13 +72,11 @@ static int unshare_all(bool share_net)
 	return err;
 }
 
-static int make_read_only(void)
+static int make_read_only(unsigned int recursive)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY};
 
-	if (mount(NULL, "/", NULL, MOUNT_PRIVATE_RECURSIVE, NULL) < 0)
-		return -errno;
-	if (syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &attr,
+	if (syscall(SYS_mount_setattr, AT_FDCWD, "/", recursive, &attr,
 		    sizeof(attr)) < 0)
 		return -errno;
 	return 0;
@@ -91,40 +95,70 @@ static int mount_shm(uint64_t room_bytes)
 	return 0;
 }
 
-static int furnish(const struct start *start)
+/*
+ * A root of its own, empty, in place of the host's: put over a folder that is
+ * there anyway, then the host's is let go of.
+ */
+static int leave_host(void)
 {
-	char path[sizeof(JAIL_DIR) + 64];
+	if (mount("root", JAIL_SHM, "tmpfs", MOUNT_NOSUID_NODEV,
+		  "mode=0755,size=1m,nr_inodes=1k") < 0 ||
+	    chdir(JAIL_SHM) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
+	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
+	    mkdir("/dev", 0755) < 0 || mkdir(JAIL_SHM, 0755) < 0 ||
+	    mkdir("/proc", 0755) < 0)
+		return -errno;
+	return 0;
+}
 
-	for (int i = 0; i < start->n_links; i++) {
-		const struct start_link *link = &start->links[i];
+static int furnish(const struct start *start, struct shown *shown,
+		   const char **step)
+{
+	int err = shown_put(shown, start, step);
 
-		if ((size_t)snprintf(path, sizeof(path), JAIL_DIR "/%s",
-				     link->name) >= sizeof(path))
-			return -ENAMETOOLONG;
-		if (symlink(link->path, path) < 0)
-			return -errno;
-	}
-	return write_file(JAIL_DIR "/config", start->config, start->config_len);
+	if (err)
+		return err;
+	*step = "furnish";
+	err = write_file(JAIL_DIR "/config", start->config, start->config_len);
+	if (!err && start->files)
+		err = write_file(JAIL_DIR "/files", start->files,
+				 start->files_len);
+	return err;
 }
 
 int jail_enter(const struct start *start, const char **step)
 {
+	struct shown shown;
 	int err;
 
 	*step = "namespaces";
 	err = unshare_all(start->share_net);
 	if (err)
 		return err;
-	*step = "read_only";
-	err = make_read_only();
+	*step = "private";
+	if (mount(NULL, "/", NULL, MOUNT_PRIVATE_RECURSIVE, NULL) < 0)
+		return -errno;
+	err = shown_take(&shown, start, step);
+	if (err)
+		return err;
+	if (start->closed) {
+		*step = "root";
+		err = leave_host();
+	} else {
+		*step = "read_only";
+		err = make_read_only(AT_RECURSIVE);
+	}
 	if (err)
 		return err;
 	*step = "tmpfs";
 	err = mount_shm(start->room_bytes);
-	if (err)
-		return err;
-	*step = "furnish";
-	return furnish(start);
+	if (!err)
+		err = furnish(start, &shown, step);
+	if (!err && start->closed) {
+		*step = "read_only";
+		err = make_read_only(0);
+	}
+	return err;
 }
 
 int jail_mount_proc(void)

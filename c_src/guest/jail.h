@@ -3,16 +3,19 @@
  * jail - the namespaces around one guest.
  *
  *   user     where evum is not root: what makes the others possible
- *   mount    all of the host read only; a tmpfs of the guest's own on
- *            JAIL_SHM, for its memory, its sockets and what evum_init reads
+ *   mount    a tmpfs of the guest's own on JAIL_SHM, for its memory, its
+ *            sockets and what evum_init reads; beside it, in an open jail, all
+ *            of the host read only, in a closed one nothing but what the start
+ *            request names, a few devices and /proc (shown.h)
  *   PID      whatever runs in here ends with its first process
  *   IPC      nothing shared
  *   network  empty, unless the guest's transport needs abstract addresses
  *
  * The mounts are what keeps the host's files safe: the guest's root may mount
  * hostfs again, writable, and the UML process would write wherever its user
- * may. They also make clean-up a matter of the host's kernel: the tmpfs goes
- * with the last process of the namespace, however that one ends.
+ * may. Only what is shared to be written is a writable mount. They also make
+ * clean-up a matter of the host's kernel: all goes with the last process of
+ * the namespace, however that one ends.
  */
 #ifndef EVUM_JAIL_H
 #define EVUM_JAIL_H

@@ -131,6 +131,11 @@ _Noreturn static void keeper_main(struct channels ch, const struct start *start,
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
 	close(null);
+	/*
+	 * What is copied from evum_guest, its environment and memory, is not
+	 * for the guest to read through that /proc.
+	 */
+	prctl(PR_SET_DUMPABLE, 0);
 	/* Where it is masked (some containers), the host's, read only, stays */
 	err = jail_mount_proc();
 	if (err)

@@ -17,19 +17,58 @@ static void decode_argv(struct start *start, struct term_reader *r)
 		term_list_end(r);
 }
 
-static void decode_links(struct start *start, struct term_reader *r)
+/* How many paths a list brings; more than there is room for are an error. */
+static int list_of_paths(const struct start *start, struct term_reader *r)
 {
 	int n = term_list(r);
 
-	if (n > START_LINKS_MAX)
-		r->err = -EBADMSG;
-	while (!r->err && start->n_links < n) {
-		struct start_link *link = &start->links[start->n_links++];
+	if (n <= START_PATHS_MAX - start->n_paths)
+		return n;
+	r->err = -EBADMSG;
+	return 0;
+}
+
+/* [{Name, Path}] */
+static void decode_links(struct start *start, struct term_reader *r)
+{
+	int n = list_of_paths(start, r);
+
+	for (int i = 0; i < n && !r->err; i++) {
+		struct start_path *link = &start->paths[start->n_paths++];
 
 		term_tuple(r);
 		link->name = term_binary(r, NULL);
 		link->path = term_binary(r, NULL);
 	}
+	if (n)
+		term_list_end(r);
+}
+
+/* [{Name, Path, Writable}] */
+static void decode_shares(struct start *start, struct term_reader *r)
+{
+	int n = list_of_paths(start, r);
+
+	for (int i = 0; i < n && !r->err; i++) {
+		struct start_path *share = &start->paths[start->n_paths++];
+
+		term_tuple(r);
+		share->name = term_binary(r, NULL);
+		share->path = term_binary(r, NULL);
+		share->writable = term_bool(r);
+		share->share = true;
+	}
+	if (n)
+		term_list_end(r);
+}
+
+/* [Path] */
+static void decode_shown(struct start *start, struct term_reader *r)
+{
+	int n = list_of_paths(start, r);
+
+	for (int i = 0; i < n && !r->err; i++)
+		start->paths[start->n_paths++].path = term_binary(r, NULL);
 	if (n)
 		term_list_end(r);
 }
@@ -61,8 +100,18 @@ static void decode_pair(struct start *start, struct term_reader *r)
 		decode_argv(start, r);
 	else if (!strcmp(key, "config") && !start->config)
 		start->config = term_binary(r, &start->config_len);
-	else if (!strcmp(key, "links") && !start->n_links)
+	else if (!strcmp(key, "links"))
 		decode_links(start, r);
+	else if (!strcmp(key, "shares"))
+		decode_shares(start, r);
+	else if (!strcmp(key, "shown"))
+		decode_shown(start, r);
+	else if (!strcmp(key, "disk") && !start->disk)
+		start->disk = term_binary(r, NULL);
+	else if (!strcmp(key, "files") && !start->files)
+		start->files = term_binary(r, &start->files_len);
+	else if (!strcmp(key, "closed"))
+		start->closed = term_bool(r);
 	else if (!strcmp(key, "cpus"))
 		decode_cpus(start, r);
 	else if (!strcmp(key, "room"))
@@ -93,11 +142,13 @@ void start_free(struct start *start)
 {
 	free(start->kernel);
 	free(start->config);
+	free(start->disk);
+	free(start->files);
 	for (int i = 0; i < start->argc; i++)
 		free(start->argv[i]);
-	for (int i = 0; i < start->n_links; i++) {
-		free(start->links[i].name);
-		free(start->links[i].path);
+	for (int i = 0; i < start->n_paths; i++) {
+		free(start->paths[i].name);
+		free(start->paths[i].path);
 	}
 	memset(start, 0, sizeof(*start));
 }

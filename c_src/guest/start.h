@@ -13,11 +13,14 @@
 #include "term.h"
 
 #define START_ARGV_MAX 256
-#define START_LINKS_MAX 16
+#define START_PATHS_MAX 64
 
-struct start_link {
-	char *name; /* in the jail's folder */
+/* What a jail is to show of the host. */
+struct start_path {
+	char *name; /* in the jail's folder; NULL: at its own path */
 	char *path; /* on the host */
+	bool share; /* a mount in every jail, in an open one too */
+	bool writable;
 };
 
 struct start {
@@ -26,8 +29,13 @@ struct start {
 	int argc;
 	char *config;
 	size_t config_len;
-	struct start_link links[START_LINKS_MAX];
-	int n_links;
+	struct start_path paths[START_PATHS_MAX];
+	int n_paths;
+	char *disk;  /* a file of the host that is the guest's to write, or NULL
+		      */
+	char *files; /* what evum_init puts into the root, or NULL */
+	size_t files_len;
+	bool closed;	     /* the jail shows its paths, and no others */
 	uint64_t room_bytes; /* of the jail's tmpfs */
 	bool share_net;	     /* stay in the host's network namespace */
 	cpu_set_t cpus;	     /* where the guest may run; empty: anywhere */

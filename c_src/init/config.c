@@ -19,6 +19,20 @@ static int copy_value(char *to, size_t size, const char *value)
 	return 0;
 }
 
+/* ro:PATH or rw:PATH */
+static int add_share(struct config *config, char *value)
+{
+	struct share *share = &config->shares[config->n_shares];
+
+	if (config->n_shares == INIT_SHARES_MAX ||
+	    (strncmp(value, "ro:/", 4) && strncmp(value, "rw:/", 4)))
+		return -EINVAL;
+	share->writable = value[1] == 'w';
+	share->target = value + 3;
+	config->n_shares++;
+	return 0;
+}
+
 static int config_pair(struct config *config, char *pair)
 {
 	char *value = strchr(pair, '=');
@@ -35,7 +49,21 @@ static int config_pair(struct config *config, char *pair)
 		config->argv[config->argc++] = value;
 		return 0;
 	}
-	return -EINVAL;
+	if (!strcmp(pair, "share"))
+		return add_share(config, value);
+	if (!strcmp(pair, "instead"))
+		config->instead = value;
+	else if (!strcmp(pair, "image"))
+		config->image = value;
+	else if (!strcmp(pair, "room"))
+		config->room = value;
+	else if (!strcmp(pair, "disk"))
+		config->disk = true;
+	else if (!strcmp(pair, "files"))
+		config->files = true;
+	else
+		return -EINVAL;
+	return 0;
 }
 
 int config_parse(struct config *config, size_t len)
@@ -55,12 +83,20 @@ int config_parse(struct config *config, size_t len)
 	return config->argc ? 0 : -EINVAL;
 }
 
-/* A link of the jail leads to a folder of the host; "" where there is none. */
-static void read_link(const char *link, char to[PATH_MAX])
+/*
+ * In an open jail a link leads to a folder of the host; in a closed one the
+ * folder is in its place. "" where there is none.
+ */
+static void read_link(const char *name, char to[PATH_MAX])
 {
-	ssize_t n = readlink(link, to, PATH_MAX - 1);
+	char path[sizeof(JAIL_MOUNT) + 32];
+	ssize_t n;
 
+	snprintf(path, sizeof(path), JAIL_MOUNT "/%s", name);
+	n = readlink(path, to, PATH_MAX - 1);
 	to[n < 0 ? 0 : n] = '\0';
+	if (n < 0 && errno == EINVAL)
+		snprintf(to, PATH_MAX, INIT_JAIL "/%s", name);
 }
 
 void config_load(struct config *config)
@@ -81,9 +117,9 @@ void config_load(struct config *config)
 	errno = EINVAL;
 	if (config_parse(config, (size_t)len))
 		init_fail("parse", JAIL_MOUNT "/config");
-	read_link(JAIL_MOUNT "/root", config->root);
-	read_link(JAIL_MOUNT "/applets", config->applets);
-	read_link(JAIL_MOUNT "/modules", config->modules);
+	read_link("root", config->root);
+	read_link("applets", config->applets);
+	read_link("modules", config->modules);
 	if (umount(JAIL_MOUNT) < 0)
 		init_fail("umount", JAIL_MOUNT);
 }

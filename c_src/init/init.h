@@ -4,7 +4,10 @@
  *
  *   main.c     the order of things: root, network, console, then reap
  *   config.c   what evum_guest left for us in the jail's folder
- *   root.c     the guest's root: overlay over the host's files, and mounts
+ *   root.c     the guest's root: an overlay over its image or the host's
+ *              files, and mounts
+ *   files.c    files of the host's that go into the root
+ *   program.c  can the console's program run here?
  *   netdev.c   loopback up, the first interface called eth0
  *   console.c  the program on the console: session, restart
  *
@@ -23,16 +26,30 @@
 #define INIT_JAIL "/dev/shm/evum"
 #define INIT_CONFIG_MAX (64u << 10)
 #define INIT_ARGS_MAX 64
+#define INIT_SHARES_MAX 16
 /* Where busybox's applets are, behind everything else in PATH. */
 #define INIT_APPLETS "/run/evum/bin"
 
+/* A folder of the host, the jail's folder shareN. */
+struct share {
+	const char *target; /* in the guest */
+	bool writable;
+};
+
 struct config {
-	char root[PATH_MAX];	/* on the host */
+	char root[PATH_MAX];	/* on the host, "" with an image */
 	char applets[PATH_MAX]; /* on the host, "" when there are none */
 	char modules[PATH_MAX]; /* on the host, "" when there are none */
 	char hostname[65];	/* "" leaves the kernel's own */
+	const char *image; /* squashfs or ext4 on /dev/ubda, tiny, or NULL */
+	const char *room;  /* bytes of the overlay's tmpfs; NULL: half */
+	bool disk;	   /* the overlay's upper layer is on /dev/ubdb */
+	bool files;	   /* there is a file `files` */
+	struct share shares[INIT_SHARES_MAX];
+	int n_shares;
 	int argc;
 	char *argv[INIT_ARGS_MAX + 1]; /* the console's program */
+	char *instead;		       /* of argv[0] where that is not there */
 	char text[INIT_CONFIG_MAX];    /* what the pointers above point into */
 };
 
@@ -42,6 +59,26 @@ void config_load(struct config *config);
 
 void root_mount_early(void);
 void root_enter(const struct config *config);
+/* All folders above a path; the path is as before when this returns. */
+void make_parents(char *path);
+
+struct file {
+	const char *path;
+	const unsigned char *bytes;
+	size_t size;
+	unsigned int mode;
+};
+/*
+ * The first file of n bytes at data. How many bytes it takes; 0 when there are
+ * none, -EINVAL for what is no file.
+ */
+long file_parse(struct file *file, const unsigned char *data, size_t n);
+void files_install(const struct config *config);
+
+/* Say at once, and by name, why it could not run. */
+void program_check(struct config *config);
+/* The machine that an ELF file's first n bytes name; NULL: this one. */
+const char *program_foreign(const unsigned char *head, size_t n);
 
 void netdev_setup(void);
 

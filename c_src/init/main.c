@@ -117,6 +117,7 @@ int main(void)
 	root_mount_early();
 	config_load(&config);
 	root_enter(&config);
+	program_check(&config);
 	netdev_setup();
 	if (config.hostname[0] &&
 	    sethostname(config.hostname, strlen(config.hostname)) < 0)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's root: hostfs, read only, under an overlay whose upper layer is
- * a tmpfs in the guest's own memory. Whatever the guest writes stays there
- * and is gone after a reboot. (That the host's files cannot be written by a
- * guest that mounts hostfs again is the jail's doing, see guest/jail.c.)
+ * The guest's root: an overlay. Its lower layer is read only: the host's
+ * files or a folder of them through hostfs, an image on the first disk, or the
+ * folder tiny of our initramfs. The upper one is a tmpfs in the guest's own
+ * memory, whose content is gone after a reboot, or the second disk. (That
+ * none of the host's files can be written by a guest that mounts hostfs again
+ * is the jail's doing, see guest/jail.c.)
  */
 #include "init.h"
 
@@ -19,7 +21,11 @@
 #include <unistd.h>
 
 #define READAHEAD_KB "32"
-#define OVERLAY_MODULE "/modules/kernel/fs/overlayfs/overlay.ko"
+#define OVERLAY_MODULE "kernel/fs/overlayfs/overlay.ko"
+#define SQUASHFS_MODULE "kernel/fs/squashfs/squashfs.ko"
+#define IMAGE_DEVICE "/dev/ubda"
+#define DISK_DEVICE "/dev/ubdb"
+#define TINY_ROOT "/tiny"
 
 static void must_mount(const char *source, const char *target, const char *type,
 		       unsigned long flags, const char *data)
@@ -30,6 +36,16 @@ static void must_mount(const char *source, const char *target, const char *type,
 		init_fail(type, target);
 }
 
+void make_parents(char *path)
+{
+	for (char *at = path + 1; (at = strchr(at, '/')); at++) {
+		*at = '\0';
+		if (mkdir(path, 0755) < 0 && errno != EEXIST)
+			init_fail("mkdir", path);
+		*at = '/';
+	}
+}
+
 void root_mount_early(void)
 {
 	must_mount("proc", "/proc", "proc", MS_NOSUID | MS_NOEXEC | MS_NODEV,
@@ -37,40 +53,87 @@ void root_mount_early(void)
 	must_mount("dev", "/dev", "devtmpfs", MS_NOSUID, "mode=0755");
 }
 
-static void load_overlay(const struct config *config)
+/* Before modprobe is in sight: of modules that depend on no other. */
+static void load_module(const struct config *config, const char *module)
 {
+	char path[PATH_MAX];
 	int fd;
 
 	if (!config->modules[0]) {
 		errno = ENODEV;
-		init_fail("overlayfs", "the kernel has none, and no modules");
+		init_fail("load, the kernel has no modules,", module);
 	}
 	must_mount("modules", "/modules", "hostfs", MS_RDONLY, config->modules);
-	fd = open(OVERLAY_MODULE, O_RDONLY | O_CLOEXEC);
+	snprintf(path, sizeof(path), "/modules/%s", module);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		init_fail("open", OVERLAY_MODULE);
-	if (syscall(SYS_finit_module, fd, "", 0) < 0)
-		init_fail("load", OVERLAY_MODULE);
+		init_fail("open", path);
+	if (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST)
+		init_fail("load", path);
 	close(fd);
 	umount("/modules");
 }
 
-static void mount_overlay(const struct config *config)
+/* The kernel may have the filesystem, or a module of it. */
+static void mount_with_module(const struct config *config, const char *source,
+			      const char *target, const char *type,
+			      unsigned long flags, const char *data,
+			      const char *module)
 {
-	static const char options[] =
-		"lowerdir=/lower,upperdir=/rw/upper,workdir=/rw/work";
-
-	must_mount("lower", "/lower", "hostfs", MS_RDONLY, config->root);
-	must_mount("rw", "/rw", "tmpfs", 0, "mode=0755");
-	mkdir("/rw/upper", 0755);
-	mkdir("/rw/work", 0755);
-	mkdir("/new", 0755);
-	if (mount("overlay", "/new", "overlay", 0, options) == 0)
+	mkdir(target, 0755);
+	if (mount(source, target, type, flags, data) == 0)
 		return;
 	if (errno != ENODEV)
-		init_fail("overlay", config->root);
-	load_overlay(config);
-	must_mount("overlay", "/new", "overlay", 0, options);
+		init_fail(type, source);
+	load_module(config, module);
+	if (mount(source, target, type, flags, data) < 0)
+		init_fail(type, source);
+}
+
+/* The lower layer's folder. */
+static const char *mount_lower(const struct config *config)
+{
+	if (config->root[0])
+		must_mount("lower", "/lower", "hostfs", MS_RDONLY,
+			   config->root);
+	else if (!config->image || !strcmp(config->image, "tiny"))
+		return TINY_ROOT;
+	else if (!strcmp(config->image, "squashfs"))
+		mount_with_module(config, IMAGE_DEVICE, "/lower", "squashfs",
+				  MS_RDONLY, NULL, SQUASHFS_MODULE);
+	else
+		/* What was not written back before stays so: read only */
+		must_mount(IMAGE_DEVICE, "/lower", "ext4", MS_RDONLY, "noload");
+	return "/lower";
+}
+
+static void mount_upper(const struct config *config)
+{
+	char options[64] = "mode=0755";
+
+	if (config->disk) {
+		/* A machine that is stopped has no time to write back */
+		must_mount(DISK_DEVICE, "/rw", "ext4", 0, "commit=1");
+	} else {
+		if (config->room)
+			snprintf(options, sizeof(options), "mode=0755,size=%s",
+				 config->room);
+		must_mount("rw", "/rw", "tmpfs", 0, options);
+	}
+	mkdir("/rw/upper", 0755);
+	mkdir("/rw/work", 0755);
+}
+
+static void mount_overlay(const struct config *config)
+{
+	char options[128];
+
+	snprintf(options, sizeof(options),
+		 "lowerdir=%s,upperdir=/rw/upper,workdir=/rw/work",
+		 mount_lower(config));
+	mount_upper(config);
+	mount_with_module(config, "overlay", "/new", "overlay", 0, options,
+			  OVERLAY_MODULE);
 }
 
 static void move_mount(const char *from, const char *to)
@@ -139,6 +202,23 @@ static void mount_applets(const struct config *config)
 		   config->applets);
 }
 
+/* Confined to the folder by the jail, where nothing else can be written. */
+static void mount_shares(const struct config *config)
+{
+	char folder[sizeof(INIT_JAIL) + 16];
+	char target[PATH_MAX];
+
+	for (int i = 0; i < config->n_shares; i++) {
+		const struct share *share = &config->shares[i];
+
+		snprintf(target, sizeof(target), "%s", share->target);
+		make_parents(target);
+		snprintf(folder, sizeof(folder), INIT_JAIL "/share%d", i);
+		must_mount("share", target, "hostfs",
+			   share->writable ? 0 : MS_RDONLY, folder);
+	}
+}
+
 void root_enter(const struct config *config)
 {
 	mount_overlay(config);
@@ -159,7 +239,10 @@ void root_enter(const struct config *config)
 	 * root's home: the host's is unreadable where evum is not root, and
 	 * nobody's business where it is.
 	 */
-	must_mount("root", "/root", "tmpfs", 0, "mode=0700");
+	if (!config->image)
+		must_mount("root", "/root", "tmpfs", 0, "mode=0700");
 	mount_applets(config);
 	mount_modules(config);
+	files_install(config);
+	mount_shares(config);
 }

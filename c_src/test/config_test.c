@@ -40,6 +40,21 @@ static void whole(void)
 	CHECK(config.argv[3] == NULL);
 }
 
+static void image(void)
+{
+	CHECK(PARSE("image=squashfs\0room=4096\0files=\0disk=\0"
+		    "share=ro:/a\0share=rw:/b c\0init=x\0instead=y\0") == 0);
+	CHECK(same(config.image, "squashfs") && same(config.room, "4096"));
+	CHECK(config.files && config.disk && same(config.instead, "y"));
+	CHECK(config.n_shares == 2);
+	CHECK(same(config.shares[0].target, "/a") &&
+	      !config.shares[0].writable);
+	CHECK(same(config.shares[1].target, "/b c"));
+	CHECK(config.shares[1].writable);
+	CHECK(PARSE("share=/a\0init=x\0") == -EINVAL);
+	CHECK(PARSE("share=ro:a\0init=x\0") == -EINVAL);
+}
+
 static void broken(void)
 {
 	CHECK(PARSE("") == -EINVAL);
@@ -62,6 +77,15 @@ static void limits(void)
 	CHECK(parse(text, len - 7) == 0);
 	CHECK(config.argc == INIT_ARGS_MAX);
 	CHECK(parse(text, len) == -EINVAL);
+	len = 0;
+	for (int i = 0; i <= INIT_SHARES_MAX; i++) {
+		memcpy(text + len, "share=ro:/x", 12);
+		len += 12;
+	}
+	memcpy(text + len, "init=x", 7);
+	CHECK(parse(text, len + 7) == -EINVAL);
+	CHECK(parse(text + 12, len - 5) == 0);
+	CHECK(config.n_shares == INIT_SHARES_MAX);
 	memset(text, 'h', sizeof(text));
 	memcpy(text, "hostname=", 9);
 	text[9 + 65] = '\0';
@@ -71,6 +95,7 @@ static void limits(void)
 int main(void)
 {
 	RUN(whole);
+	RUN(image);
 	RUN(broken);
 	RUN(limits);
 	UNIT_DONE();

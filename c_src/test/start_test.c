@@ -82,9 +82,66 @@ static void whole(void)
 	CHECK(!strcmp(start.kernel, "/boot/linux"));
 	CHECK(start.argc == 1 && !strcmp(start.argv[0], "linux"));
 	CHECK(start.argv[1] == NULL);
-	CHECK(start.n_links == 1 && !strcmp(start.links[0].path, "/"));
+	CHECK(start.n_paths == 1 && !strcmp(start.paths[0].path, "/"));
+	CHECK(!start.paths[0].share && !start.closed && !start.disk);
 	CHECK(start.room_bytes == 1 << 20 && start.share_net);
 	CHECK(CPU_COUNT(&start.cpus) == 2 && CPU_ISSET(3, &start.cpus));
+	start_free(&start);
+}
+
+static void put_share(ei_x_buff *x, const char *path, int writable)
+{
+	ei_x_encode_tuple_header(x, 3);
+	ei_x_encode_binary(x, "share0", 6);
+	ei_x_encode_binary(x, path, (int)strlen(path));
+	ei_x_encode_boolean(x, writable);
+}
+
+static void image(void)
+{
+	struct start start;
+	ei_x_buff x;
+
+	begin(&x);
+	put_needed(&x);
+	put_pair(&x, "closed");
+	ei_x_encode_boolean(&x, 1);
+	put_pair(&x, "shares");
+	ei_x_encode_list_header(&x, 2);
+	put_share(&x, "/srv/a", 0);
+	put_share(&x, "/srv/b", 1);
+	ei_x_encode_empty_list(&x);
+	put_pair(&x, "shown");
+	ei_x_encode_list_header(&x, 1);
+	ei_x_encode_binary(&x, "/lib/libc.so.6", 14);
+	ei_x_encode_empty_list(&x);
+	put_text(&x, "disk", "/srv/disk");
+	put_pair(&x, "files");
+	ei_x_encode_binary(&x, "a\0b", 3);
+	CHECK(decode(&start, &x) == 0);
+	CHECK(start.closed && start.n_paths == 3);
+	CHECK(start.paths[0].share && !start.paths[0].writable);
+	CHECK(start.paths[1].share && start.paths[1].writable);
+	CHECK(!start.paths[2].share && !start.paths[2].name);
+	CHECK(!strcmp(start.paths[2].path, "/lib/libc.so.6"));
+	CHECK(!strcmp(start.disk, "/srv/disk"));
+	CHECK(start.files_len == 3 && !memcmp(start.files, "a\0b", 3));
+	start_free(&start);
+}
+
+static void too_many_paths(void)
+{
+	struct start start;
+	ei_x_buff x;
+
+	begin(&x);
+	put_needed(&x);
+	put_pair(&x, "shown");
+	ei_x_encode_list_header(&x, START_PATHS_MAX + 1);
+	for (int i = 0; i <= START_PATHS_MAX; i++)
+		ei_x_encode_binary(&x, "x", 1);
+	ei_x_encode_empty_list(&x);
+	CHECK(decode(&start, &x) == -EBADMSG);
 	start_free(&start);
 }
 
@@ -161,6 +218,8 @@ static void cpu_out_of_range(void)
 int main(void)
 {
 	RUN(whole);
+	RUN(image);
+	RUN(too_many_paths);
 	RUN(something_is_missing);
 	RUN(unknown_key);
 	RUN(path_with_a_nul);
