@@ -25,7 +25,7 @@ static int add_share(struct config *config, char *value)
 	struct share *share = &config->shares[config->n_shares];
 
 	if (config->n_shares == INIT_SHARES_MAX ||
-	    (strncmp(value, "ro:/", 4) && strncmp(value, "rw:/", 4)))
+	    (strncmp(value, "ro:/", 4) != 0 && strncmp(value, "rw:/", 4) != 0))
 		return -EINVAL;
 	share->writable = value[1] == 'w';
 	share->target = value + 3;

@@ -8,6 +8,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -25,7 +26,7 @@ const char *program_foreign(const unsigned char *head, size_t n)
 {
 	unsigned int machine;
 
-	if (n < EI_NIDENT + 4 || memcmp(head, ELFMAG, SELFMAG))
+	if (n < EI_NIDENT + 4 || memcmp(head, ELFMAG, SELFMAG) != 0)
 		return NULL; /* a script, perhaps: the kernel's affair */
 	machine = head[EI_DATA] == ELFDATA2MSB
 			  ? (unsigned int)head[18] << 8 | head[19]
@@ -41,7 +42,7 @@ const char *program_foreign(const unsigned char *head, size_t n)
 void program_check(struct config *config)
 {
 	unsigned char head[64];
-	char step[64] = "start, built for ";
+	char step[64];
 	const char *foreign;
 	ssize_t n;
 	int fd;
@@ -58,6 +59,6 @@ void program_check(struct config *config)
 	if (!foreign)
 		return;
 	errno = ENOEXEC;
-	strcat(step, foreign);
+	snprintf(step, sizeof(step), "start, built for %s,", foreign);
 	init_fail(step, config->argv[0]);
 }

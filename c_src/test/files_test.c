@@ -29,7 +29,7 @@ void make_parents(char *path)
 
 static void whole(void)
 {
-	struct file file;
+	struct file file = {.path = "", .bytes = NULL};
 
 	CHECK(PARSE(&file, HEAD "/a\0xyrest") == HEADER + 5);
 	CHECK(!strcmp(file.path, "/a") && file.mode == 0644);
@@ -39,7 +39,7 @@ static void whole(void)
 
 static void broken(void)
 {
-	struct file file;
+	struct file file = {.path = "", .bytes = NULL};
 
 	CHECK(PARSE(&file, "\0\0\0\3") == -EINVAL);	/* cut off */
 	CHECK(PARSE(&file, HEAD "/a\0x") == -EINVAL);	/* so too */
