@@ -16,6 +16,8 @@
 
 -export([start/0, start/1, start/2, start_link/0, start_link/1, start_link/2, stop/1]).
 -export([send/2, send/3, puts/2, system/2, reboot/1]).
+-export([expect/3, script/2, transcript/1]).
+-export([subscribe/1, unsubscribe/1, controlling_process/2]).
 -export([ifconfig/2, ping/2, sniff/1]).
 -export([defaults/0, info/1, list/0]).
 
@@ -105,6 +107,62 @@ puts(Machine, Data) ->
         Bytes ->
             with(Machine, fun(Pid) -> evum_vm:puts(Pid, Bytes) end)
     end.
+
+%% @doc Wait until the console shows something: the first of a list of
+%% patterns, or the only one. A pattern is a string, an expression as `{re, RE}'
+%% (or one that `re:compile/2' made), or `{prompt}', a line that is not ended and
+%% looks like a prompt. {@link evum_expect} says what counts as first.
+%%
+%% What has been shown is text, without carriage returns and escape sequences;
+%% it is looked at from where the last call found something, or at most 64 KB
+%% back. `groups' are those of an expression, `index' tells which pattern it was.
+%% Lines go to the owner all the same; if it is the one that waits here, those
+%% that find 256 KB and a thousand messages in its queue are discarded.
+%%
+%% `{timeout, Seen}' tells the last 64 KB of what was shown in vain, and so does
+%% `{ended, Reason, Seen}', with what the machine ended of.
+-spec expect(machine(), evum_expect:pattern() | [evum_expect:pattern()], timeout()) ->
+    {ok, evum_expect:found()} | {error, evum_script:error()}.
+expect(Machine, Patterns, Timeout) ->
+    with(Machine, fun(Pid) -> evum_script:expect(Pid, Patterns, Timeout) end).
+
+%% @doc Expect and send in turn; what has been found. A step is `{expect,
+%% Patterns}' (for at most 30 s) or `{expect, Patterns, Timeout}', `{send, Line}'
+%% or `{puts, Bytes}'. An error names the step: `{step, Number, Step, Reason}'.
+-spec script(machine(), [evum_script:step()]) ->
+    {ok, [evum_expect:found()]} | {error, no_machine | {step, pos_integer(), term(), term()}}.
+script(Machine, Steps) ->
+    with(Machine, fun(Pid) -> evum_script:run(Pid, Steps) end).
+
+%% @doc The last of what the console has shown, as text: up to 64 KB, or what
+%% the option `transcript' says.
+-spec transcript(machine()) -> binary() | {error, no_machine | stopped}.
+transcript(Machine) ->
+    case with(Machine, fun evum_vm:transcript/1) of
+        Bytes when is_binary(Bytes) -> element(1, evum_lines:text(Bytes, none));
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Get the console's lines, too, each as `{evum, Pid, {line, Line}}'; the
+%% owner's go on. The guest waits for a subscriber as it does for the owner, but
+%% no longer than some 5 s for one that reads nothing: it gets `{evum, Pid,
+%% dropped}', and has to subscribe anew.
+-spec subscribe(machine()) -> ok | {error, no_machine | not_local | stopped}.
+subscribe(Machine) ->
+    with(Machine, fun evum_vm:subscribe/1).
+
+%% @doc End what {@link subscribe/1} began.
+-spec unsubscribe(machine()) -> ok | {error, no_machine | stopped}.
+unsubscribe(Machine) ->
+    with(Machine, fun evum_vm:unsubscribe/1).
+
+%% @doc Give the console's lines to another process of the machine's node. The
+%% owner may do that, or anybody once it has died. Lines that the owner has in
+%% its queue stay there.
+-spec controlling_process(machine(), pid()) ->
+    ok | {error, no_machine | not_owner | not_local | stopped}.
+controlling_process(Machine, Owner) when is_pid(Owner) ->
+    with(Machine, fun(Pid) -> evum_vm:control(Pid, Owner) end).
 
 %% @doc Send a command to the machine's management console, see
 %% {@link evum_mcons}.

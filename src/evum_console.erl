@@ -7,71 +7,139 @@
 %% <ul>
 %% <li>`{write, Bytes}': to the guest's console</li>
 %% <li>`{credit, Bytes}': the guest may show so much more</li>
-%% <li>`{lines, Pid, Lines}': a message each to that process</li>
+%% <li>`{send, Pid, Message}': to that process</li>
+%% <li>`{lines, Pid, Lines}': to that process, each a message</li>
+%% <li>`{tell, Pid, What}': to that process, as `{evum, Machine, What}'</li>
 %% <li>`{reply, From, Reply}': to a caller</li>
 %% <li>`{timer, Tag, Ms}': call {@link expired/2} with the tag after so many
 %%   milliseconds, in place of an earlier timer of that tag</li>
 %% <li>`{look, Pid}': call {@link looked/3} with the number of messages that
 %%   wait in that process' queue</li>
+%% <li>`{monitor, Pid}', `{demonitor, Pid}': call {@link gone/2} when that
+%%   process dies</li>
 %% </ul>
+%%
+%% == Readers ==
+%%
+%% The owner and subscribers get lines, and are taken to read while few
+%% messages wait in their queues. Streams, those of `evum:expect/3', of attached
+%% terminals and of a transcript file, get the bytes as they come, and say how
+%% many they have dealt with. The guest may show more when all have read:
+%% nothing is lost, and nothing grows without bound. There are two exceptions.
+%%
+%% A process that itself waits in `expect/3' or `attach/1' does not look at its
+%% queue, and must not make the console wait for what it waits for: lines that
+%% find its queue full are discarded and counted.
+%%
+%% And only the owner may keep the guest waiting for ever. A subscriber or a
+%% terminal that has not read for some seconds, while the guest waited for it, is
+%% told so and dropped: who only looks on does not hold a machine up for good. A
+%% transcript's file never keeps the guest waiting; it is told what it has lost.
 -module(evum_console).
 
--export([new/1, output/2, line/4, bytes/2, booting/1, ready/1]).
+-export([new/2, output/2, line/4, bytes/2, booting/1, ready/1]).
+-export([control/3, subscribe/2, unsubscribe/2]).
+-export([listen/2, read/3, unlisten/2, expected/2, transcript/1]).
 -export([expired/2, looked/3, gone/2, release/1, counters/1]).
 
--export_type([console/0, effect/0, tag/0]).
+-export_type([console/0, effect/0, tag/0, stream/0]).
 
-%% Unread lines are no concern up to so many bytes for a machine ...
+%% Unread lines are no concern up to so many bytes for a reader ...
 -define(UNREAD_FREE, 262144).
-%% ... and beyond them while the owner has fewer messages than that waiting.
--define(OWNER_MESSAGES, 1000).
-%% How often an owner who does not read is looked at, ms.
--define(OWNER_POLL, 10).
-%% What a line costs in the owner's mailbox beside its bytes.
+%% ... and beyond them while it has fewer messages than that waiting.
+-define(MESSAGES, 1000).
+%% How often readers who do not read are looked at, ms.
+-define(POLL, 10).
+%% Who only looks on is dropped after so many looks without progress: 5 s.
+-define(PATIENCE, 500).
+%% What a line costs in a mailbox beside its bytes.
 -define(LINE_COST, 64).
 
 -type tag() :: typist | poll | {caller, reference()}.
 -type effect() ::
     {write, binary()}
     | {credit, pos_integer()}
+    | {send, pid(), term()}
     | {lines, pid(), [binary()]}
+    | {tell, pid(), term()}
     | {reply, gen_server:from(), binary() | timeout}
     | {timer, tag(), non_neg_integer()}
-    | {look, pid()}.
+    | {look, pid()}
+    | {monitor | demonitor, pid()}.
+
+%% Whose messages are `{Ref, {text, Bytes}}', `{Ref, {lost, Bytes}}' where it is
+%% lossy, and `{Ref, dropped}'. `for' is the process that waits for what it does.
+-type stream() :: #{
+    ref := reference(),
+    pid := pid(),
+    for := pid(),
+    lossy := boolean(),
+    from := expected | now
+}.
+
+-record(reader, {
+    pid :: pid(),
+    for :: pid(),
+    policy :: wait | patient | lossy,
+    unread = 0 :: non_neg_integer(),
+    %% messages in its queue when it was last looked at
+    queue = 0 :: non_neg_integer(),
+    %% looks since it has last read something
+    stalled = 0 :: non_neg_integer(),
+    %% bytes that a lossy stream has not been told of yet
+    lost = 0 :: non_neg_integer()
+}).
+
+-type key() :: owner | {lines, pid()} | {stream, reference()}.
 
 -record(console, {
-    %% none once the owner has died
-    owner :: pid() | none,
+    readers :: #{key() => #reader{}},
     lines = evum_lines:new() :: evum_lines:lines(),
     typist = evum_typist:new() :: evum_typist:typist(),
     %% callers of evum:send/3, in the order of their typing; of none the line
     %% that comes next is the owner's
     callers = [] :: [{reference(), gen_server:from(), Typed :: boolean()}],
-    unread = 0 :: non_neg_integer(),
-    %% credit kept back from the guest while the owner does not read
+    %% what has been shown of late, for transcripts and evum:expect/3
+    window :: evum_window:window(),
+    transcript :: non_neg_integer(),
+    %% what evum:expect/3 has found is before that
+    expected = evum_expect:position(0) :: evum_expect:position(),
+    %% credit kept back from the guest while somebody does not read
     held = 0 :: non_neg_integer(),
     polling = false :: boolean(),
-    counters = #{lines => 0, bytes => 0, discarded => 0} :: #{atom() => non_neg_integer()}
+    counters = #{lines => 0, bytes => 0, discarded => 0, dropped => 0} ::
+        #{atom() => non_neg_integer()}
 }).
 
 -opaque console() :: #console{}.
 
-%% @doc The console of a machine that has just been started.
--spec new(Owner :: pid()) -> console().
-new(Owner) ->
-    #console{owner = Owner}.
+%% @doc The console of a machine that has just been started, and the bytes that
+%% a transcript is made of.
+-spec new(Owner :: pid(), Transcript :: non_neg_integer()) -> {[effect()], console()}.
+new(Owner, Transcript) ->
+    Console = #console{
+        readers = #{owner => reader(Owner, wait)},
+        transcript = Transcript,
+        window = evum_window:new(max(Transcript, evum_expect:limit()))
+    },
+    {[{monitor, Owner}], Console}.
+
+reader(Pid, Policy) ->
+    #reader{pid = Pid, for = Pid, policy = Policy}.
 
 %% @doc The guest has shown something: the lines that it completes, and what
 %% follows.
 -spec output(binary(), console()) -> {Ended :: [binary()], [effect()], console()}.
-output(Bytes, #console{lines = Lines, typist = Typist} = Con) ->
+output(Bytes, #console{lines = Lines, typist = Typist, window = Window} = Con) ->
     {Ended, Lines1} = evum_lines:feed(Bytes, Lines),
-    {Delivered, Con1} = deliver(Ended, Con#console{lines = Lines1}),
-    {Typed, Con2} = type(
-        evum_typist:shown(Ended =/= [], evum_lines:partial(Lines1), Typist), Con1
+    Con1 = Con#console{lines = Lines1, window = evum_window:add(Bytes, Window)},
+    {Streamed, Con2} = stream(Bytes, Con1),
+    {Delivered, Con3} = deliver(Ended, Con2),
+    {Typed, Con4} = type(
+        evum_typist:shown(Ended =/= [], evum_lines:partial(Lines1), Typist), Con3
     ),
-    {Given, Con3} = give_credit(byte_size(Bytes), Con2),
-    {Ended, Delivered ++ Typed ++ Given, Con3}.
+    {Given, Con5} = give_credit(byte_size(Bytes), Con4),
+    {Ended, Streamed ++ Delivered ++ Typed ++ Given, Con5}.
 
 %% @doc Type a line for a caller, who gets the next one that is shown, or
 %% `timeout'.
@@ -111,12 +179,126 @@ booting(#console{typist = Typist} = Con) ->
 ready(#console{typist = Typist} = Con) ->
     type(evum_typist:ready(Typist), Con).
 
+%%% Readers come and go -----------------------------------------------------------
+
+%% @doc Give the lines to another owner. Only the owner may do so, or anybody
+%% once it has died.
+-spec control(New :: pid(), Caller :: pid(), console()) ->
+    {ok, [effect()], console()} | {error, not_owner}.
+control(New, Caller, #console{readers = Readers} = Con) ->
+    case Readers of
+        #{owner := #reader{pid = Owner}} when Owner =/= Caller ->
+            {error, not_owner};
+        #{} ->
+            {Effects, Con1} = with_readers(Readers#{owner => reader(New, wait)}, Con),
+            {ok, Effects, Con1}
+    end.
+
+%% @doc Let a process have the lines, too.
+-spec subscribe(pid(), console()) -> {[effect()], console()}.
+subscribe(Pid, #console{readers = Readers} = Con) ->
+    with_readers(maps:merge(#{{lines, Pid} => reader(Pid, patient)}, Readers), Con).
+
+%% @doc A process has enough of the lines.
+-spec unsubscribe(pid(), console()) -> {[effect()], console()}.
+unsubscribe(Pid, #console{readers = Readers} = Con) ->
+    with_readers(maps:remove({lines, Pid}, Readers), Con).
+
+%% @doc Open a stream: where it starts, and what has been shown since.
+-spec listen(stream(), console()) ->
+    {evum_expect:position(), binary(), [effect()], console()}.
+listen(#{ref := Ref, pid := Pid, for := For, lossy := Lossy, from := From}, Con) ->
+    #console{readers = Readers, window = Window, expected = Expected} = Con,
+    Policy =
+        case Lossy of
+            true -> lossy;
+            false -> patient
+        end,
+    Reader = (reader(Pid, Policy))#reader{for = For},
+    {Effects, Con1} = with_readers(Readers#{{stream, Ref} => Reader}, Con),
+    Wanted =
+        case From of
+            expected -> Expected;
+            now -> evum_expect:position(evum_window:total(Window))
+        end,
+    Offset = evum_expect:offset(Wanted),
+    case evum_window:since(Offset, Window) of
+        {Offset, Bytes} -> {Wanted, Bytes, Effects, Con1};
+        %% what it wanted is not there any more
+        {Start, Bytes} -> {evum_expect:position(Start), Bytes, Effects, Con1}
+    end.
+
+%% @doc A stream's reader has dealt with so many bytes.
+-spec read(reference(), non_neg_integer(), console()) -> {[effect()], console()}.
+read(Ref, Bytes, #console{readers = Readers} = Con) ->
+    Key = {stream, Ref},
+    case Readers of
+        #{Key := #reader{unread = Unread} = Reader} ->
+            Reader1 = Reader#reader{unread = max(0, Unread - Bytes), stalled = 0},
+            settle(Con#console{readers = Readers#{Key := Reader1}});
+        #{} ->
+            {[], Con}
+    end.
+
+%% @doc Close a stream.
+-spec unlisten(reference(), console()) -> {[effect()], console()}.
+unlisten(Ref, #console{readers = Readers} = Con) ->
+    with_readers(maps:remove({stream, Ref}, Readers), Con).
+
+%% @doc What is before a position has been found, and is not looked at again.
+-spec expected(evum_expect:position(), console()) -> console().
+expected(Position, #console{expected = Before} = Con) ->
+    case evum_expect:offset(Position) >= evum_expect:offset(Before) of
+        true -> Con#console{expected = Position};
+        false -> Con
+    end.
+
+%% @doc The last of what has been shown, as it came.
+-spec transcript(console()) -> binary().
+transcript(#console{window = Window, transcript = Size}) ->
+    {_, Bytes} = evum_window:since(max(0, evum_window:total(Window) - Size), Window),
+    Bytes.
+
+%% @doc A process has died.
+-spec gone(pid(), console()) -> {[effect()], console()}.
+gone(Pid, #console{readers = Readers} = Con) ->
+    with_readers(maps:filter(fun(_, #reader{pid = P}) -> P =/= Pid end, Readers), Con).
+
+%% @doc From now on nobody is waited for, and the owner has died.
+-spec release(console()) -> {[effect()], console()}.
+release(#console{readers = Readers} = Con) ->
+    Streams = maps:filter(fun(_, #reader{policy = Policy}) -> Policy =:= lossy end, Readers),
+    with_readers(Streams, Con).
+
+%% @doc What has been shown: lines and bytes, lines that were for nobody or found
+%% a queue full, readers that were dropped.
+-spec counters(console()) -> #{lines | bytes | discarded | dropped => non_neg_integer()}.
+counters(#console{counters = Counters}) ->
+    Counters.
+
+%% Whoever is in there first or last is monitored from or until now.
+with_readers(Readers, #console{readers = Before} = Con) ->
+    {Old, New} = {pids(Before), pids(Readers)},
+    {Effects, Con1} = give_credit(0, Con#console{readers = Readers}),
+    {
+        [{demonitor, Pid} || Pid <- Old -- New] ++ [{monitor, Pid} || Pid <- New -- Old] ++
+            Effects,
+        Con1
+    }.
+
+pids(Readers) ->
+    lists:usort([Pid || #reader{pid = Pid} <- maps:values(Readers)]).
+
+%%% Time, and looks -----------------------------------------------------------------
+
 %% @doc The time of a `timer' effect is over.
 -spec expired(tag(), console()) -> {[effect()], console()}.
 expired(typist, #console{typist = Typist} = Con) ->
     type(evum_typist:expired(Typist), Con);
 expired(poll, Con) ->
-    give_credit(0, Con#console{polling = false});
+    {Dropped, Con1} = stalled([{stream, R} || {stream, R} <- blocking(Con)], Con),
+    {Effects, Con2} = give_credit(0, Con1#console{polling = false}),
+    {Dropped ++ Effects, Con2};
 expired({caller, Ref}, #console{callers = Callers} = Con) ->
     case lists:keytake(Ref, 1, Callers) of
         {value, {Ref, From, _}, Rest} -> {[{reply, From, timeout}], Con#console{callers = Rest}};
@@ -125,31 +307,57 @@ expired({caller, Ref}, #console{callers = Callers} = Con) ->
 
 %% @doc A process has so many messages waiting.
 -spec looked(pid(), non_neg_integer(), console()) -> {[effect()], console()}.
-looked(Owner, Messages, #console{owner = Owner} = Con) when Messages < ?OWNER_MESSAGES ->
-    give_credit(0, Con#console{unread = 0});
-looked(Owner, _, #console{owner = Owner, polling = false} = Con) ->
-    {[{timer, poll, ?OWNER_POLL}], Con#console{polling = true}};
-looked(_, _, Con) ->
-    {[], Con}.
+looked(Pid, Messages, #console{readers = Readers} = Con) ->
+    Keys = [Key || Key <- [owner, {lines, Pid}], is_full(Key, Pid, Readers)],
+    Looked = lists:foldl(
+        fun(Key, Acc) -> Acc#{Key := look(Messages, maps:get(Key, Acc))} end, Readers, Keys
+    ),
+    Stalled = [Key || Key <- Keys, Messages >= ?MESSAGES, lists:member(Key, blocking(Con))],
+    {Dropped, Con1} = stalled(Stalled, Con#console{readers = Looked}),
+    {Effects, Con2} = settle(Con1),
+    {Dropped ++ Effects, Con2}.
 
-%% @doc A process has died.
--spec gone(pid(), console()) -> {[effect()], console()}.
-gone(Owner, #console{owner = Owner} = Con) ->
-    release(Con);
-gone(_, Con) ->
-    {[], Con}.
+is_full(Key, Pid, Readers) ->
+    case Readers of
+        #{Key := #reader{pid = Pid} = Reader} -> is_full(Reader);
+        #{} -> false
+    end.
 
-%% @doc From now on the lines are for nobody, and nobody is waited for.
--spec release(console()) -> {[effect()], console()}.
-release(Con) ->
-    give_credit(0, Con#console{owner = none}).
+look(Messages, Reader) when Messages < ?MESSAGES ->
+    Reader#reader{unread = 0, queue = 0, stalled = 0};
+look(Messages, #reader{queue = Before} = Reader) when Messages < Before ->
+    Reader#reader{queue = Messages, stalled = 0};
+look(Messages, Reader) ->
+    Reader#reader{queue = Messages}.
 
-%% @doc Lines and bytes that have been shown, and lines that were for nobody.
--spec counters(console()) -> #{lines | bytes | discarded => non_neg_integer()}.
-counters(#console{counters = Counters}) ->
-    Counters.
+%% The guest waits for these readers, and they have not read.
+stalled(Keys, Con) ->
+    lists:foldl(
+        fun(Key, {Effects, Acc}) ->
+            {More, Acc1} = stalled_reader(Key, Acc),
+            {More ++ Effects, Acc1}
+        end,
+        {[], Con},
+        Keys
+    ).
 
-%%% ---------------------------------------------------------------------------
+stalled_reader(Key, #console{readers = Readers, counters = Counters} = Con) ->
+    case Readers of
+        #{Key := #reader{policy = patient, stalled = N, pid = Pid}} when N >= ?PATIENCE ->
+            Con1 = Con#console{counters = maps:update_with(dropped, fun(D) -> D + 1 end, Counters)},
+            {Effects, Con2} = with_readers(maps:remove(Key, Readers), Con1),
+            {[dropped(Key, Pid) | Effects], Con2};
+        #{Key := #reader{stalled = N} = Reader} ->
+            {[], Con#console{readers = Readers#{Key := Reader#reader{stalled = N + 1}}}};
+        %% dropped with another of the same process
+        #{} ->
+            {[], Con}
+    end.
+
+dropped({stream, Ref}, Pid) -> {send, Pid, {Ref, dropped}};
+dropped({lines, Pid}, Pid) -> {tell, Pid, dropped}.
+
+%%% What is shown -------------------------------------------------------------------
 
 %% The typist's effects.
 type({Effects, Typist}, Con) ->
@@ -169,32 +377,106 @@ type([{write, Bytes, Ref} | Rest], Done, #console{callers = Callers} = Con) ->
     {Given, Con1} = give_credit(0, Con#console{callers = Callers1}),
     type(Rest, [[{write, Bytes} | Given] | Done], Con1).
 
-deliver([], Con) ->
-    {[], Con};
-deliver([Line | Lines], #console{callers = [{_, From, true} | Callers]} = Con) ->
-    {Effects, Con1} = deliver(Lines, count(lines, [Line], Con#console{callers = Callers})),
-    {[{reply, From, Line} | Effects], Con1};
-deliver(Lines, #console{owner = none} = Con) ->
-    {[], count(discarded, Lines, Con)};
-deliver(Lines, #console{owner = Owner, unread = Unread} = Con) ->
-    Size = iolist_size(Lines) + ?LINE_COST * length(Lines),
-    {[{lines, Owner, Lines}], count(lines, Lines, Con#console{unread = Unread + Size})}.
+stream(Bytes, #console{readers = Readers} = Con) ->
+    Streams = [{Key, Reader} || {{stream, _} = Key, Reader} <- maps:to_list(Readers)],
+    {Effects, Streamed} = lists:unzip([streamed(Bytes, Key, R) || {Key, R} <- Streams]),
+    {lists:append(Effects), Con#console{readers = maps:merge(Readers, maps:from_list(Streamed))}}.
 
-count(What, Lines, #console{counters = #{bytes := Bytes} = Counters} = Con) ->
-    Counters1 = maps:update_with(What, fun(N) -> N + length(Lines) end, Counters),
-    Con#console{counters = Counters1#{bytes := Bytes + iolist_size(Lines)}}.
-
-%% Credit for what has been consumed: all of it goes back at once, unless the
-%% owner has stopped reading; then none does until it reads again.
-give_credit(Bytes, #console{held = Held} = Con) ->
-    Con1 = Con#console{held = Held + Bytes},
-    case reads(Con1) of
-        true -> {[{credit, Held + Bytes} || Held + Bytes > 0], Con1#console{held = 0}};
-        {look, _} = Look -> {[Look], Con1}
+streamed(Bytes, {stream, Ref} = Key, #reader{pid = Pid, unread = Unread, lost = Lost} = Reader) ->
+    case Reader#reader.policy =:= lossy andalso is_full(Reader) of
+        true ->
+            {[], {Key, Reader#reader{lost = Lost + byte_size(Bytes)}}};
+        false ->
+            {
+                [{send, Pid, {Ref, {lost, Lost}}} || Lost > 0] ++ [{send, Pid, {Ref, {text, Bytes}}}],
+                {Key, Reader#reader{unread = Unread + byte_size(Bytes), lost = 0}}
+            }
     end.
 
+%% All lines are for subscribers; the owner gets those that no caller waits for.
+deliver([], Con) ->
+    {[], Con};
+deliver(Lines, #console{readers = Readers} = Con) ->
+    Subscribers = [Key || {lines, _} = Key <- maps:keys(Readers)],
+    {Told, Con1} = lists:foldl(
+        fun(Key, {Effects, Acc}) ->
+            {More, Acc1} = deliver_to(Key, Lines, Acc),
+            {More ++ Effects, Acc1}
+        end,
+        {[], count(bytes, iolist_size(Lines), Con)},
+        Subscribers
+    ),
+    {Replies, Rest, Con2} = answer(Lines, [], Con1),
+    {Owned, Con3} = deliver_to(owner, Rest, Con2),
+    {Replies ++ Owned ++ Told, Con3}.
+
+answer([Line | Lines], Done, #console{callers = [{_, From, true} | Callers]} = Con) ->
+    answer(Lines, [{reply, From, Line} | Done], count(lines, 1, Con#console{callers = Callers}));
+answer(Lines, Done, Con) ->
+    {lists:reverse(Done), Lines, Con}.
+
+deliver_to(_Key, [], Con) ->
+    {[], Con};
+deliver_to(Key, Lines, #console{readers = Readers} = Con) ->
+    case Readers of
+        #{Key := #reader{unread = Unread} = Reader} ->
+            case is_full(Reader) andalso is_lossy(Reader, Con) of
+                true ->
+                    {[], count(discarded, length(Lines), Con)};
+                false ->
+                    Size = iolist_size(Lines) + ?LINE_COST * length(Lines),
+                    Reader1 = Reader#reader{unread = Unread + Size},
+                    Con1 = Con#console{readers = Readers#{Key := Reader1}},
+                    shown_to(Key, Reader#reader.pid, Lines, Con1)
+            end;
+        %% the owner has died
+        #{} ->
+            {[], count(discarded, length(Lines), Con)}
+    end.
+
+shown_to(owner, Pid, Lines, Con) ->
+    {[{lines, Pid, Lines}], count(lines, length(Lines), Con)};
+shown_to({lines, Pid}, Pid, Lines, Con) ->
+    {[{tell, Pid, {line, Line}} || Line <- Lines], Con}.
+
+count(What, N, #console{counters = Counters} = Con) ->
+    Con#console{counters = maps:update_with(What, fun(Before) -> Before + N end, Counters)}.
+
+%%% Credit --------------------------------------------------------------------------
+
+%% Credit for what has been consumed: all of it goes back at once, unless
+%% somebody has stopped reading; then none does until they read again.
+give_credit(Bytes, #console{held = Held, readers = Readers} = Con) ->
+    Full = [Pid || {Key, #reader{pid = Pid} = R} <- maps:to_list(Readers), has_queue(Key), is_full(R)],
+    {Effects, Con1} = settle(Con#console{held = Held + Bytes}),
+    {Effects ++ [{look, Pid} || Pid <- lists:usort(Full)], Con1}.
+
+settle(#console{held = 0} = Con) ->
+    {[], Con};
+settle(#console{held = Held, polling = Polling} = Con) ->
+    case blocking(Con) of
+        [] -> {[{credit, Held}], Con#console{held = 0}};
+        _ when Polling -> {[], Con};
+        _ -> {[{timer, poll, ?POLL}], Con#console{polling = true}}
+    end.
+
+%% The readers that the guest has to wait for.
+blocking(#console{readers = Readers} = Con) ->
+    [Key || {Key, Reader} <- maps:to_list(Readers), is_full(Reader), is_waited_for(Key, Reader, Con)].
+
 %% A caller of send/3 is waiting for a line, so that it counts as a reader.
-reads(#console{owner = none}) -> true;
-reads(#console{callers = [{_, _, true} | _]}) -> true;
-reads(#console{unread = Unread}) when Unread < ?UNREAD_FREE -> true;
-reads(#console{owner = Owner}) -> {look, Owner}.
+is_waited_for(owner, _Reader, #console{callers = [{_, _, true} | _]}) -> false;
+is_waited_for({stream, _}, #reader{policy = Policy}, _Con) -> Policy =/= lossy;
+is_waited_for(_Key, Reader, Con) -> not is_lossy(Reader, Con).
+
+is_full(#reader{unread = Unread}) -> Unread >= ?UNREAD_FREE.
+
+has_queue({stream, _}) -> false;
+has_queue(_) -> true.
+
+%% It waits for a stream of its own, and does not look at its queue.
+is_lossy(#reader{pid = Pid}, #console{readers = Readers}) ->
+    lists:any(
+        fun({Key, #reader{for = For}}) -> For =:= Pid andalso not has_queue(Key) end,
+        maps:to_list(Readers)
+    ).

@@ -5,20 +5,24 @@
 %% the tab, and escape sequences (ECMA-48, 5.3 to 5.6) are taken out. A line
 %% that is longer than `?LINE_MAX' bytes comes in pieces of that size. The
 %% result does not depend on how the bytes are cut into chunks.
+%%
+%% {@link text/2} does the same to text that is not cut into lines.
 -module(evum_lines).
 
--export([new/0, feed/2, partial/1, limit/0]).
+-export([new/0, feed/2, partial/1, limit/0, text/2]).
 
--export_type([lines/0]).
+-export_type([lines/0, escape/0]).
 
 %% Bytes of the longest line that is kept whole.
 -define(LINE_MAX, 4096).
 
+%% Inside an escape sequence, or not.
+-type escape() :: none | start | intermediate | csi | string | string_escape.
+
 -record(lines, {
     %% text since the last newline
     partial = <<>> :: binary(),
-    %% inside an escape sequence, or not
-    escape = none :: none | start | intermediate | csi | string | string_escape
+    escape = none :: escape()
 }).
 
 -opaque lines() :: #lines{}.
@@ -43,6 +47,27 @@ partial(#lines{partial = Partial}) ->
 limit() ->
     ?LINE_MAX.
 
+%% @doc Take out of a chunk what is no text, and keep the newlines: the text,
+%% and where in an escape sequence the chunk ends, for the next one.
+-spec text(binary(), escape()) -> {binary(), escape()}.
+text(Bytes, Escape) ->
+    text(Bytes, Escape, []).
+
+text(<<>>, Escape, Done) ->
+    {iolist_to_binary(lists:reverse(Done)), Escape};
+text(Bytes, none, Done) ->
+    Plain = plain(Bytes, 0),
+    <<Text:Plain/binary, Rest/binary>> = Bytes,
+    case Rest of
+        <<$\r, $\n, Rest1/binary>> -> text(Rest1, none, [$\n, Text | Done]);
+        <<$\n, Rest1/binary>> -> text(Rest1, none, [$\n, Text | Done]);
+        <<$\e, Rest1/binary>> -> text(Rest1, start, [Text | Done]);
+        <<_, Rest1/binary>> -> text(Rest1, none, [Text | Done]);
+        <<>> -> text(<<>>, none, [Text | Done])
+    end;
+text(<<Byte, Rest/binary>>, Escape, Done) ->
+    text(Rest, escape(Escape, Byte), Done).
+
 feed(<<>>, Lines, Done) ->
     {lists:reverse(Done), Lines};
 feed(Bytes, #lines{escape = none, partial = Partial} = Lines, Done) ->
@@ -51,6 +76,8 @@ feed(Bytes, #lines{escape = none, partial = Partial} = Lines, Done) ->
     {Cut, Partial1} = cut(join(Partial, Text), Done),
     Lines1 = Lines#lines{partial = Partial1},
     case Rest of
+        <<$\r, $\n, Rest1/binary>> ->
+            feed(Rest1, Lines1#lines{partial = <<>>}, [Partial1 | Cut]);
         <<$\n, Rest1/binary>> ->
             feed(Rest1, Lines1#lines{partial = <<>>}, [Partial1 | Cut]);
         <<$\e, Rest1/binary>> ->
@@ -63,14 +90,12 @@ feed(Bytes, #lines{escape = none, partial = Partial} = Lines, Done) ->
 feed(<<Byte, Rest/binary>>, #lines{escape = Escape} = Lines, Done) ->
     feed(Rest, Lines#lines{escape = escape(Escape, Byte)}, Done).
 
-%% How many bytes at the front are text.
-plain(Bytes, N) ->
-    case Bytes of
-        <<_:N/binary, Byte, _/binary>> when Byte >= 16#20, Byte =/= 16#7f; Byte =:= $\t ->
-            plain(Bytes, N + 1);
-        _ ->
-            N
-    end.
+%% How many bytes at the front are text. Most of a console's bytes pass here
+%% and nowhere else.
+plain(<<Byte, Rest/binary>>, N) when Byte >= 16#20, Byte =/= 16#7f; Byte =:= $\t ->
+    plain(Rest, N + 1);
+plain(_, N) ->
+    N.
 
 join(<<>>, Text) -> binary:copy(Text);
 join(Partial, Text) -> <<Partial/binary, Text/binary>>.

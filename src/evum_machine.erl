@@ -44,6 +44,9 @@
 %%   Default: `fast'</td></tr>
 %% <tr><td>`transport'</td><td>`auto', `daemon' or `bess'. Default:
 %%   `auto'</td></tr>
+%% <tr><td>`transcript'</td><td>how many bytes of the console
+%%   `evum:transcript/1' tells; or `{file, Path}', a file that each line is
+%%   written to as well, with its time. Default: 65536</td></tr>
 %% <tr><td>`verbose'</td><td>whether boot messages are shown. Default:
 %%   `true'</td></tr>
 %% </table>
@@ -73,6 +76,9 @@
 -define(PATH_MAX, 4096).
 %% UML's own memory is above that, MiB.
 -define(MEM_MIN, 8).
+%% Bytes of a transcript in the BEAM's memory.
+-define(TRANSCRIPT, 65536).
+-define(TRANSCRIPT_MAX, (64 bsl 20)).
 
 -type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
 -type machine() :: #{
@@ -92,6 +98,7 @@
     cpu := evum_cpus:choice(),
     cpus := pos_integer(),
     isolation := fast | strict,
+    transcript := #{bytes := non_neg_integer(), file := none | binary()},
     verbose := boolean()
 }.
 -type error() :: {bad_option, Key :: term(), Value :: term()}.
@@ -116,6 +123,7 @@ defaults() ->
         cpu => auto,
         cpus => 1,
         isolation => fast,
+        transcript => ?TRANSCRIPT,
         verbose => true
     },
     maps:map(fun(Key, Value) -> application:get_env(evum, Key, Value) end, Builtin).
@@ -207,6 +215,10 @@ option(cpu, Value) when Value =:= auto; Value =:= any -> Value;
 option(cpu, Value) -> cpu(Value);
 option(cpus, N) when is_integer(N), N >= 1, N =< ?CPUS_MAX -> N;
 option(isolation, Value) when Value =:= fast; Value =:= strict -> Value;
+option(transcript, Bytes) when is_integer(Bytes), Bytes >= 0, Bytes =< ?TRANSCRIPT_MAX ->
+    #{bytes => Bytes, file => none};
+option(transcript, {file, Path} = Given) ->
+    #{bytes => ?TRANSCRIPT, file => filename:absname(text(transcript, Path, Given))};
 option(verbose, Value) when is_boolean(Value) -> Value;
 option(Key, Value) -> throw({bad_option, Key, Value}).
 

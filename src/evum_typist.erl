@@ -13,7 +13,7 @@
 -module(evum_typist).
 
 -export([new/0, booting/1, ready/1, type/3, shown/3, expired/1]).
--export([queued/1, limit/0]).
+-export([queued/1, limit/0, is_prompt/1]).
 
 -export_type([typist/0, effect/0, kind/0]).
 
@@ -92,6 +92,17 @@ expired(#typist{phase = open, waiting = true} = T) ->
 expired(T) ->
     {[], T}.
 
+%% @doc Whether a line that is not ended is a prompt: it ends in "# ", "$ ",
+%% "1> ", "Password: ", "(gdb) ", "[y/N] " or the like. The blank at the end
+%% tells it from text whose newline is yet to come: output comes in pieces, and
+%% the terminal writes the end of a line as one of its own.
+-spec is_prompt(binary()) -> boolean().
+is_prompt(Partial) when byte_size(Partial) >= 2 ->
+    Mark = binary:at(Partial, byte_size(Partial) - 2),
+    binary:last(Partial) =:= $\s andalso lists:member(Mark, "#$%>:?)]");
+is_prompt(_) ->
+    false.
+
 %% @doc Bytes that wait to be typed.
 -spec queued(typist()) -> non_neg_integer().
 queued(#typist{bytes = Bytes}) ->
@@ -101,15 +112,6 @@ queued(#typist{bytes = Bytes}) ->
 -spec limit() -> pos_integer().
 limit() ->
     ?QUEUE_MAX.
-
-%% Such as "# ", "$ ", "1> ", "Password: ", "(gdb) ", "[y/N] ". The blank at the
-%% end tells it from text whose newline is yet to come: output comes in pieces,
-%% and the terminal writes the end of a line as one of its own.
-is_prompt(Partial) when byte_size(Partial) >= 2 ->
-    Mark = binary:at(Partial, byte_size(Partial) - 2),
-    binary:last(Partial) =:= $\s andalso lists:member(Mark, "#$%>:?)]");
-is_prompt(_) ->
-    false.
 
 first_prompt(#typist{phase = starting, prompt = true} = T) -> T#typist{phase = open};
 first_prompt(T) -> T.

@@ -14,6 +14,8 @@
 -behaviour(gen_server).
 
 -export([start_link/1, await/1, send/3, puts/2, mconsole/2, stop/1, info/1]).
+-export([control/2, subscribe/1, unsubscribe/1, transcript/1]).
+-export([listen/3, read/3, unlisten/2, expected/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
 -export([format_status/1]).
 
@@ -46,7 +48,8 @@
     stopping = [] :: [gen_server:from()],
     reason = normal :: term(),
     console :: evum_console:console(),
-    timers = #{} :: #{evum_console:tag() => reference()}
+    timers = #{} :: #{evum_console:tag() => reference()},
+    monitors = #{} :: #{pid() => reference()}
 }).
 
 %% @private
@@ -80,6 +83,72 @@ mconsole(Pid, Command) ->
 stop(Pid) ->
     gen_server:call(Pid, stop, infinity).
 
+%% @doc Give the console's lines to another process of this node.
+-spec control(pid(), pid()) -> ok | {error, not_owner | not_local}.
+control(Pid, Owner) ->
+    gen_server:call(Pid, {control, Owner}, infinity).
+
+%% @doc Send the console's lines to the caller, too.
+-spec subscribe(pid()) -> ok | {error, not_local}.
+subscribe(Pid) ->
+    gen_server:call(Pid, subscribe, infinity).
+
+%% @doc Send the caller no more lines.
+-spec unsubscribe(pid()) -> ok.
+unsubscribe(Pid) ->
+    gen_server:call(Pid, unsubscribe, infinity).
+
+%% @doc The last of what the console has shown.
+-spec transcript(pid()) -> binary().
+transcript(Pid) ->
+    gen_server:call(Pid, transcript, infinity).
+
+%% @doc Open a stream of the console's bytes to the caller, for what `For' waits
+%% for; from where evum:expect/3 has got to, or from now on. See
+%% {@link evum_console} for the messages.
+-spec listen(pid(), For :: pid(), expected | now) ->
+    {ok, reference(), evum_expect:position(), binary()} | {error, no_machine}.
+listen(Pid, For, From) ->
+    Ref = monitor(process, Pid),
+    Stream = #{ref => Ref, pid => self(), for => For, lossy => false, from => From},
+    try gen_server:call(Pid, {listen, Stream}, infinity) of
+        {ok, Position, Bytes} -> {ok, Ref, Position, Bytes};
+        {error, stopped} ->
+            demonitor(Ref, [flush]),
+            {error, no_machine}
+    catch
+        exit:{_, {gen_server, call, _}} ->
+            demonitor(Ref, [flush]),
+            {error, no_machine}
+    end.
+
+%% @doc So many bytes of a stream have been dealt with.
+-spec read(pid(), reference(), non_neg_integer()) -> ok.
+read(Pid, Ref, Bytes) ->
+    gen_server:cast(Pid, {read, Ref, Bytes}).
+
+%% @doc Close a stream; none of its messages are left.
+-spec unlisten(pid(), reference()) -> ok.
+unlisten(Pid, Ref) ->
+    try
+        gen_server:call(Pid, {unlisten, Ref}, infinity)
+    catch
+        exit:{_, {gen_server, call, _}} -> ok
+    end,
+    demonitor(Ref, [flush]),
+    flush(Ref).
+
+flush(Ref) ->
+    receive
+        {Ref, _} -> flush(Ref)
+    after 0 -> ok
+    end.
+
+%% @doc evum:expect/3 need not look again at what is before a position.
+-spec expected(pid(), evum_expect:position()) -> ok.
+expected(Pid, Position) ->
+    gen_server:cast(Pid, {expected, Position}).
+
 %% @doc What the machine is.
 -spec info(pid()) -> map().
 info(Pid) ->
@@ -88,20 +157,20 @@ info(Pid) ->
 %% @private
 -spec init({evum_machine:machine(), evum_kernel:kernel(), none | binary()}) ->
     {ok, #state{}, {continue, start}}.
-init({#{owner := Owner} = Machine, Kernel, Switch}) ->
+init({#{owner := Owner, transcript := Transcript} = Machine, Kernel, Switch}) ->
     %% A write to a port whose program has just died is an exit signal, too.
     process_flag(trap_exit, true),
     logger:set_process_metadata(#{domain => [evum], machine => maps:get(name, Machine)}),
-    _ = monitor(process, Owner),
     Lpj = evum_lpj:recall(Kernel),
+    {Effects, Console} = evum_console:new(Owner, maps:get(bytes, Transcript)),
     {ok,
-        #state{
+        effects(Effects, #state{
             machine = Machine,
             kernel = Kernel#{lpj => Lpj},
             switch = Switch,
-            console = evum_console:new(Owner),
+            console = Console,
             calibrating = Lpj =:= unknown
-        },
+        }),
         {continue, start}}.
 
 %% @private
@@ -118,9 +187,22 @@ claim(#state{machine = #{name := Name} = Machine, switch = Switch} = State) ->
             {error, {bad_option, name, Name}};
         _ ->
             case claim_mac(maps:get(mac, Machine), Switch) of
-                {ok, Mac} -> {ok, State#state{machine = Machine#{mac := Mac}}};
+                {ok, Mac} -> record(State#state{machine = Machine#{mac := Mac}});
                 error -> {error, {bad_option, mac, maps:get(mac, Machine)}}
             end
+    end.
+
+record(#state{machine = #{transcript := #{file := none}}} = State) ->
+    {ok, State};
+record(#state{machine = #{transcript := #{file := Path}}, console = Console} = State) ->
+    Ref = make_ref(),
+    case evum_transcript:start(Path, Ref) of
+        {ok, Pid} ->
+            Stream = #{ref => Ref, pid => Pid, for => Pid, lossy => true, from => now},
+            {_, _, Effects, Console1} = evum_console:listen(Stream, Console),
+            {ok, effects(Effects, State#state{console = Console1})};
+        {error, _} ->
+            {error, {bad_option, transcript, {file, Path}}}
     end.
 
 %% Bit 1 of the first byte: locally administered (IEEE 802).
@@ -199,6 +281,26 @@ handle_call({puts, Bytes}, _From, #state{console = Console} = State) ->
         {ok, Effects, Console1} -> {reply, ok, effects(Effects, State#state{console = Console1})};
         {error, full} = Error -> {reply, Error, State}
     end;
+handle_call({control, Owner}, _From, State) when node(Owner) =/= node() ->
+    {reply, {error, not_local}, State};
+handle_call(subscribe, {Pid, _}, State) when node(Pid) =/= node() ->
+    {reply, {error, not_local}, State};
+handle_call({control, Owner}, {Caller, _}, #state{console = Console} = State) ->
+    case evum_console:control(Owner, Caller, Console) of
+        {ok, Effects, Console1} -> {reply, ok, effects(Effects, State#state{console = Console1})};
+        {error, _} = Error -> {reply, Error, State}
+    end;
+handle_call(subscribe, {Pid, _}, #state{console = Console} = State) ->
+    {reply, ok, console(evum_console:subscribe(Pid, Console), State)};
+handle_call(unsubscribe, {Pid, _}, #state{console = Console} = State) ->
+    {reply, ok, console(evum_console:unsubscribe(Pid, Console), State)};
+handle_call(transcript, _From, #state{console = Console} = State) ->
+    {reply, evum_console:transcript(Console), State};
+handle_call({listen, Stream}, _From, #state{console = Console} = State) ->
+    {Position, Bytes, Effects, Console1} = evum_console:listen(Stream, Console),
+    {reply, {ok, Position, Bytes}, effects(Effects, State#state{console = Console1})};
+handle_call({unlisten, Ref}, _From, #state{console = Console} = State) ->
+    {reply, ok, console(evum_console:unlisten(Ref, Console), State)};
 handle_call({mconsole, Command}, From, #state{booted = true} = State) ->
     {noreply, mconsole(From, Command, State)};
 handle_call({mconsole, Command}, From, #state{early = Early} = State) ->
@@ -206,6 +308,10 @@ handle_call({mconsole, Command}, From, #state{early = Early} = State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({read, Ref, Bytes}, #state{console = Console} = State) ->
+    {noreply, console(evum_console:read(Ref, Bytes, Console), State)};
+handle_cast({expected, Position}, #state{console = Console} = State) ->
+    {noreply, State#state{console = evum_console:expected(Position, Console)}};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -378,6 +484,18 @@ effect({credit, Bytes}, #state{port = Port} = State) ->
 effect({lines, Pid, Lines}, State) ->
     lists:foreach(fun(Line) -> Pid ! Line end, Lines),
     State;
+effect({send, Pid, Message}, State) ->
+    Pid ! Message,
+    State;
+effect({tell, Pid, What}, State) ->
+    Pid ! {evum, self(), What},
+    State;
+effect({monitor, Pid}, #state{monitors = Monitors} = State) ->
+    State#state{monitors = Monitors#{Pid => monitor(process, Pid)}};
+effect({demonitor, Pid}, #state{monitors = Monitors} = State) ->
+    {Ref, Rest} = maps:take(Pid, Monitors),
+    demonitor(Ref, [flush]),
+    State#state{monitors = Rest};
 effect({reply, From, Reply}, State) ->
     gen_server:reply(From, Reply),
     State;
