@@ -5,33 +5,94 @@
 %% Frames are parts of the batch that they came in, not copies.
 -module(evum_frames).
 
--export([fold/3, ports/1, down/2]).
+-export([fold/3, ports/1, down/3, station/3, forget/1, flood/3, answers/1, seen/1]).
 
--export_type([port_list/0]).
+-export_type([up/0, port_list/0]).
 
 -type port_id() :: evum_fdb:port_id().
+%% What comes with a frame: the port and VLAN it came in at, whether evum_net
+%% knows its source, and for how many milliseconds its destination was not
+%% seen, where evum_net knows that. `hook' is 0, or the hook that it is for.
+-type up() :: #{
+    port := port_id(),
+    vlan := evum_fdb:vlan(),
+    source_known := boolean(),
+    age := non_neg_integer() | unknown,
+    hook := 0..255
+}.
 %% Ports in the form that frames are sent with, made once for many frames.
 -opaque port_list() :: {Count :: non_neg_integer(), binary()}.
 
-%% @doc Fold over the frames of a batch from `evum_net', each with the port
-%% that it came in at; `malformed' where the lengths do not fit.
--spec fold(fun((port_id(), Frame :: binary(), Acc) -> Acc), Acc, binary()) ->
+-define(FRAME, 0).
+-define(STATION, 1).
+-define(FORGET, 2).
+-define(FLOOD, 3).
+-define(ANSWERS, 4).
+-define(NO_AGE, 16#ffffffff).
+
+%% @doc Fold over the frames of a batch from `evum_net'; `malformed' where the
+%% lengths do not fit.
+-spec fold(fun((up(), Frame :: binary(), Acc) -> Acc), Acc, binary()) ->
     {ok, Acc} | malformed.
-fold(Fun, Acc, <<Port:32, Size:32, Frame:Size/binary, Rest/binary>>) ->
-    fold(Fun, Fun(Port, Frame, Acc), Rest);
+fold(
+    Fun,
+    Acc,
+    <<Port:32, Size:32, Vlan:16, Flags:8, Hook:8, Age:32, Frame:Size/binary, Rest/binary>>
+) ->
+    Up = #{
+        port => Port,
+        vlan => Vlan,
+        source_known => Flags band 1 =:= 1,
+        age => age(Age),
+        hook => Hook
+    },
+    fold(Fun, Fun(Up, Frame, Acc), Rest);
 fold(_Fun, Acc, <<>>) ->
     {ok, Acc};
 fold(_Fun, _Acc, _) ->
     malformed.
+
+age(?NO_AGE) -> unknown;
+age(Age) -> Age.
 
 %% @doc Prepare a list of ports.
 -spec ports([port_id()]) -> port_list().
 ports(Ports) ->
     {length(Ports), <<<<Port:32>> || Port <- Ports>>}.
 
-%% @doc One frame of a batch for `evum_net', to one port or to a list of them.
--spec down(port_id() | port_list(), Frame :: binary()) -> iodata().
-down({Count, Ports}, Frame) ->
-    [<<Count:32, (byte_size(Frame)):32, Ports/binary>>, Frame];
-down(Port, Frame) ->
-    [<<1:32, (byte_size(Frame)):32, Port:32>>, Frame].
+%% @doc A frame for one port or a list of them.
+-spec down(port_id() | port_list(), evum_fdb:vlan(), Frame :: binary()) -> iodata().
+down({Count, Ports}, Vlan, Frame) ->
+    [<<?FRAME, 0, Vlan:16, Count:32, (byte_size(Frame)):32, Ports/binary>>, Frame];
+down(Port, Vlan, Frame) ->
+    [<<?FRAME, 0, Vlan:16, 1:32, (byte_size(Frame)):32, Port:32>>, Frame].
+
+%% @doc A station is behind a port, or flooded (`unknown'); it was last seen so
+%% many milliseconds ago, or never ages.
+-spec station(evum_fdb:station(), port_id() | unknown, non_neg_integer() | static) -> binary().
+station(Station, unknown, Age) -> station(Station, 0, Age);
+station(Station, Port, static) -> <<?STATION, 1, 0:16, Station:64, Port:32, 0:32>>;
+station(Station, Port, Age) -> <<?STATION, 0, 0:16, Station:64, Port:32, Age:32>>.
+
+%% @doc It is not known any more where a station is.
+-spec forget(evum_fdb:station()) -> binary().
+forget(Station) ->
+    <<?FORGET, 0:24, Station:64>>.
+
+%% @doc The ports that floods of a VLAN go to; true of the ports that there
+%% were when so many had come up.
+-spec flood(evum_fdb:vlan(), Ups :: non_neg_integer(), port_list()) -> binary().
+flood(Vlan, Ups, {Count, Ports}) ->
+    <<?FLOOD, 0, Vlan:16, Ups:32, Count:32, Ports/binary>>.
+
+%% @doc So many bytes of batches were decided on: what follows is the answer,
+%% and evum_net may send as many more.
+-spec answers(non_neg_integer()) -> binary().
+answers(Bytes) ->
+    <<?ANSWERS, 0:24, Bytes:32>>.
+
+%% @doc The stations that evum_net has seen, in the binary that it tells them
+%% in, each with its port and the milliseconds since.
+-spec seen(binary()) -> [{evum_fdb:station(), port_id(), Age :: non_neg_integer()}].
+seen(Binary) ->
+    [{Station, Port, Age} || <<Station:64, Port:32, Age:32>> <= Binary].

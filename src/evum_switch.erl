@@ -2,21 +2,11 @@
 %% @doc A learning switch. Its ports are in `evum_net', one program a switch;
 %% what happens to a frame is decided here.
 %%
-%% A batch of frames comes up, {@link evum_fdb} decides on each, and those that
-%% go anywhere go down in one message. Credit for the batch is given back once
-%% that is done, so that what waits in the mailbox is bounded.
-%%
-%% Options, a map or a property list:
-%% <table>
-%% <tr><td>`name'</td><td>a label for people: an atom, string or binary.
-%%   Default: `"switch-N"'</td></tr>
-%% <tr><td>`ageing'</td><td>milliseconds after which a station that was not
-%%   heard of is forgotten. Default: 300 000</td></tr>
-%% <tr><td>`fdb_size'</td><td>how many stations are remembered; the oldest
-%%   goes first. Default: 65536</td></tr>
-%% </table>
-%% The application's environment overrides the defaults of `ageing' and
-%% `fdb_size'.
+%% `evum_net' keeps what was decided here and acts upon it by itself. What it
+%% does not know comes up in batches: {@link evum_switch_core} decides on each
+%% frame, and the answers go down in one message, with the credit for the
+%% batch, so that what waits in the mailbox is bounded.
+%% {@link evum_switch_options} lists the options.
 %%
 %% A switch that loses its `evum_net' ends with the reason `{evum_net, Status}',
 %% its exit status, or `epipe' where that was noticed by a write.
@@ -25,6 +15,7 @@
 
 -export([start/0, start/1, start_link/0, start_link/1, stop/1]).
 -export([fdb/1, ports/1, counters/1, name/1]).
+-export([flush/1, flush/2, add_static/4, forget/3]).
 -export([listen/3, unlisten/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 -export([format_status/1]).
@@ -41,12 +32,24 @@
 %% How much older than the ageing time an entry gets before its memory is
 %% given back, at most, ms. Frames see it aged in time all the same.
 -define(EXPIRE_INTERVAL, 1_000).
+%% evum_net tells of a station that is seen all the time so often, at least,
+%% ms; and at least four times in an ageing time.
+-define(SEEN_EVERY_MAX, 10_000).
+%% Lines about stations that moved, in that time, ms.
+-define(NOTICES, 5).
+-define(NOTICE_WINDOW, 10_000).
 
--type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
--type error() :: {bad_option, Key :: term(), Value :: term()} | {no_program, file:filename_all()}.
+-type options() :: evum_switch_options:options().
+-type error() :: evum_switch_options:error() | {no_program, file:filename_all()}.
 %% `mac' in the form "02:00:00:00:00:01", `port' an id of {@link ports/1},
-%% `age' in milliseconds since the last frame of that station.
--type station() :: #{mac := string(), port := evum_fdb:port_id(), age := non_neg_integer()}.
+%% `age' in milliseconds since the last frame of that station, `vlan' 0 where
+%% the port has none.
+-type station() :: #{
+    mac := string(),
+    vlan := evum_fdb:vlan(),
+    port := evum_fdb:port_id(),
+    age := non_neg_integer() | static
+}.
 %% `peer' is the process id on the host, 0 where it is not known. `rx' counts
 %% what came from the peer, `tx' what went to it: `rx_frames', `rx_bytes',
 %% `rx_runts' (under 14 bytes) and `rx_giants' (over 65535), which are not
@@ -78,13 +81,17 @@
 -type request() ::
     {listen, gen_server:from(), Path :: binary(), OwnDir :: boolean()}
     | {unlisten, gen_server:from() | nobody}
-    | {ports | counters, gen_server:from()}.
+    | {ports | counters | fdb | flush, gen_server:from()}
+    | configure
+    | seen.
 
 -record(state, {
     name :: binary(),
     port :: port(),
-    fdb :: evum_fdb:fdb(),
-    ports = #{} :: #{evum_fdb:port_id() => {Kind :: atom(), Peer :: non_neg_integer()}},
+    core :: evum_switch_core:core(),
+    %% how often evum_net tells of a station that is seen all the time, ms
+    seen_every :: pos_integer(),
+    notices = {0, 0} :: {Since :: integer(), Count :: non_neg_integer()},
     listeners = [] :: [#listener{}],
     requests = #{} :: #{pos_integer() => request()},
     next_id = 1 :: pos_integer()
@@ -117,7 +124,7 @@ start_link() ->
 %% @doc Start a switch and link it to the caller.
 -spec start_link(options()) -> {ok, pid()} | {error, error()}.
 start_link(Options) ->
-    case describe(Options) of
+    case evum_switch_options:switch(Options) of
         {ok, Description} ->
             started(gen_server:start_link(?MODULE, Description, []));
         {error, _} = Error ->
@@ -129,22 +136,58 @@ start_link(Options) ->
 stop(Switch) ->
     gen_server:stop(Switch).
 
-%% @doc The stations that the switch has learned, by address.
+%% @doc The stations that the switch knows, by VLAN and address.
 -spec fdb(pid()) -> [station()].
 fdb(Switch) ->
-    {Now, Fdb} = gen_server:call(Switch, fdb),
     [
-        #{mac => format_mac(Mac), port => Port, age => Age}
-     || {Mac, Port, Age} <- evum_fdb:to_list(Now, Fdb)
+        #{
+            mac => format_mac(evum_fdb:mac(Station)),
+            vlan => evum_fdb:vlan(Station),
+            port => Port,
+            age => Age
+        }
+     || {Station, Port, Age} <- gen_server:call(Switch, fdb)
     ].
+
+%% @doc Forget all stations that were learned. Frames that come after that are
+%% flooded.
+-spec flush(pid()) -> ok.
+flush(Switch) ->
+    gen_server:call(Switch, {flush, all}).
+
+%% @doc Forget the stations that were learned at a port.
+-spec flush(pid(), evum_fdb:port_id()) -> ok.
+flush(Switch, Port) ->
+    gen_server:call(Switch, {flush, Port}).
+
+%% @doc A station is at a port, for as long as there is the port, whatever is
+%% heard of it. The address is text or six bytes, the VLAN 0 where the port has
+%% none.
+-spec add_static(pid(), evum_fdb:port_id(), evum_fdb:vlan(), Mac :: string() | <<_:48>>) ->
+    ok | {error, no_port | not_a_member | {bad_option, mac | vlan, term()}}.
+add_static(Switch, Port, Vlan, Mac) ->
+    station_call(Switch, {add_static, Port}, Vlan, Mac).
+
+%% @doc Forget a station, static or learned.
+-spec forget(pid(), evum_fdb:vlan(), Mac :: string() | <<_:48>>) ->
+    ok | {error, {bad_option, mac | vlan, term()}}.
+forget(Switch, Vlan, Mac) ->
+    station_call(Switch, forget, Vlan, Mac).
+
+station_call(Switch, Request, Vlan, Mac) ->
+    case {parse_mac(Mac), is_integer(Vlan) andalso Vlan >= 0 andalso Vlan < 4095} of
+        {{ok, Number}, true} -> gen_server:call(Switch, {Request, Vlan, Number});
+        {error, _} -> {error, {bad_option, mac, Mac}};
+        {_, false} -> {error, {bad_option, vlan, Vlan}}
+    end.
 
 %% @doc The ports that are up, by id, with their counters.
 -spec ports(pid()) -> [port_info()].
 ports(Switch) ->
     {Ports, Counters} = gen_server:call(Switch, ports),
     [
-        maps:merge(maps:from_list(Counts), #{id => Id, kind => Kind, peer => Peer})
-     || {Id, Counts} <- lists:sort(Counters), {Kind, Peer} <- [maps:get(Id, Ports)]
+        maps:merge(maps:from_list(Counts), Port#{id => Id})
+     || {Id, Counts} <- lists:sort(Counters), Port <- [maps:get(Id, Ports)]
     ].
 
 %% @doc What became of the connections to the switch: `accepted',
@@ -173,65 +216,28 @@ listen(Switch, Path, OwnDir) ->
 unlisten(Switch, Listener) ->
     gen_server:call(Switch, {unlisten, Listener}).
 
-%%% Options
-
-describe(Options) when is_list(Options) ->
-    try
-        describe(maps:from_list(lists:reverse(proplists:unfold(Options))))
-    catch
-        error:badarg -> {error, {bad_option, options, Options}}
-    end;
-describe(Options) when is_map(Options) ->
-    Environment = [{Key, Value} || Key <- [ageing, fdb_size], {ok, Value} <- [environment(Key)]],
-    Given = maps:merge(maps:from_list(Environment), Options),
-    try
-        {ok, maps:map(fun option/2, Given)}
-    catch
-        throw:{bad_option, _, _} = Error -> {error, Error}
-    end;
-describe(Options) ->
-    {error, {bad_option, options, Options}}.
-
-environment(Key) ->
-    case application:get_env(evum, Key) of
-        undefined -> none;
-        {ok, Value} -> {ok, Value}
-    end.
-
-option(name, Name) when is_atom(Name) -> atom_to_binary(Name);
-option(name, Name) -> label(Name);
-option(Key, Value) when Key =:= ageing; Key =:= fdb_size ->
-    (is_integer(Value) andalso Value > 0) orelse throw({bad_option, Key, Value}),
-    Value;
-option(Key, Value) ->
-    throw({bad_option, Key, Value}).
-
-label(Name) ->
-    try unicode:characters_to_binary(Name) of
-        Label when is_binary(Label), Label =/= <<>> -> Label;
-        _ -> throw({bad_option, name, Name})
-    catch
-        error:badarg -> throw({bad_option, name, Name})
-    end.
-
-default_name() ->
-    N = erlang:unique_integer([positive, monotonic]),
-    <<"switch-", (integer_to_binary(N))/binary>>.
-
 %%% The process
 
 %% @private
--spec init(map()) -> {ok, #state{}} | {stop, {shutdown, error()}}.
-init(Description) ->
+-spec init(evum_switch_options:switch()) -> {ok, #state{}} | {stop, {shutdown, error()}}.
+init(#{name := Name, ageing := Ageing} = Description) ->
     %% for terminate/2, when a supervisor says so
     process_flag(trap_exit, true),
-    Name = maps:get(name, Description, default_name()),
     logger:set_process_metadata(#{domain => [evum], switch => Name}),
     case evum_port:open("evum_net") of
         {ok, Port} ->
-            ok = evum_port:credit(Port, ?WINDOW),
+            State = #state{
+                name = Name,
+                port = Port,
+                core = evum_switch_core:new(Description),
+                seen_every = max(1, min(Ageing div 4, ?SEEN_EVERY_MAX))
+            },
             _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
-            {ok, #state{name = Name, port = Port, fdb = evum_fdb:new(Description)}};
+            #{forward := Forward, fdb_size := Size} = Description,
+            Configure = {Forward =:= relay, Size, Ageing},
+            State1 = request(configure, Configure, configure, State),
+            ok = evum_port:credit(Port, ?WINDOW),
+            {ok, State1};
         {error, Reason} ->
             {stop, {shutdown, Reason}}
     end.
@@ -239,8 +245,20 @@ init(Description) ->
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->
     {reply, term(), #state{}} | {noreply, #state{}}.
-handle_call(fdb, _From, #state{fdb = Fdb} = State) ->
-    {reply, {now_ms(), Fdb}, State};
+handle_call(fdb, From, State) ->
+    {noreply, request(seen, 0, {fdb, From}, State)};
+handle_call({flush, all}, From, #state{core = Core} = State) ->
+    State1 = State#state{core = evum_switch_core:flush(Core)},
+    {noreply, request(flush, none, {flush, From}, State1)};
+handle_call({flush, Id}, _From, #state{core = Core} = State) ->
+    {reply, ok, tell(evum_switch_core:flush(Id, Core), State)};
+handle_call({{add_static, Id}, Vlan, Mac}, _From, #state{core = Core} = State) ->
+    case evum_switch_core:add_static(Id, Vlan, Mac, Core) of
+        {ok, Core1, Records} -> {reply, ok, tell({Core1, Records}, State)};
+        {error, _} = Error -> {reply, Error, State}
+    end;
+handle_call({forget, Vlan, Mac}, _From, #state{core = Core} = State) ->
+    {reply, ok, tell(evum_switch_core:remove(Vlan, Mac, Core), State)};
 handle_call(name, _From, #state{name = Name} = State) ->
     {reply, Name, State};
 handle_call(Query, From, State) when Query =:= ports; Query =:= counters ->
@@ -269,9 +287,8 @@ handle_info({'DOWN', Ref, process, _, _}, #state{listeners = Listeners} = State)
         #listener{id = Id} -> {noreply, unlisten_id(Id, nobody, State)};
         false -> {noreply, State}
     end;
-handle_info(expire, #state{fdb = Fdb} = State) ->
-    _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
-    {noreply, State#state{fdb = evum_fdb:expire(now_ms(), Fdb)}};
+handle_info(expire, #state{seen_every = Every} = State) ->
+    {noreply, request(seen, Every, seen, State)};
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -304,56 +321,55 @@ await_unlistened(N, Port, Deadline) ->
 %% @private
 %% @doc A table of 65536 stations helps nobody in a log.
 -spec format_status(gen_server:format_status()) -> gen_server:format_status().
-format_status(#{state := #state{name = Name, ports = Ports, fdb = Fdb}} = Status) ->
-    Status#{state := {Name, Ports, {stations, evum_fdb:size(Fdb)}}};
+format_status(#{state := #state{name = Name, core = Core}} = Status) ->
+    Ports = evum_switch_core:ports(Core),
+    Status#{state := {Name, Ports, {stations, evum_switch_core:size(Core)}}};
 format_status(Status) ->
     Status.
 
 %%% Messages of evum_net
 
-message({data, Batch}, #state{port = Port} = State) ->
-    case forward(Batch, State) of
-        {ok, Out, Fdb} ->
-            Out =/= [] andalso evum_port:data(Port, Out),
-            ok = evum_port:credit(Port, byte_size(Batch)),
-            {noreply, State#state{fdb = Fdb}};
+message({data, Batch}, #state{port = Port, core = Core} = State) ->
+    case evum_switch_core:frames(now_ms(), Batch, Core) of
+        {ok, Answer, Notices, Core1} ->
+            ok = evum_port:data(Port, Answer),
+            {noreply, notice(Notices, State#state{core = Core1})};
         malformed ->
             {stop, {evum_net, malformed}, State}
     end;
-message({event, port_up, {Id, Kind, Peer}}, #state{ports = Ports} = State) ->
+message({event, port_up, {Id, Kind, Peer}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b up: ~s, process ~b", [Id, Kind, Peer]),
-    {noreply, State#state{ports = Ports#{Id => {Kind, Peer}}}};
-message({event, port_down, {Id, Reason}}, #state{ports = Ports, fdb = Fdb} = State) ->
+    {noreply, State#state{core = evum_switch_core:port_up(Id, Kind, Peer, Core)}};
+message({event, port_down, {Id, Reason}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b down: ~s", [Id, Reason]),
-    {noreply, State#state{ports = maps:remove(Id, Ports), fdb = evum_fdb:port_down(Id, Fdb)}};
+    {noreply, tell(evum_switch_core:port_down(Id, Core), State)};
 message({reply, Id, Result}, #state{requests = Requests} = State) ->
     {Request, Rest} = maps:take(Id, Requests),
     {noreply, answer(Request, Result, State#state{requests = Rest})};
 message(_, State) ->
     {stop, {evum_net, malformed}, State}.
 
-%% The frames that go on, in the order in which they came in.
-forward(Batch, #state{fdb = Fdb0, ports = Ports}) ->
-    Now = now_ms(),
-    Decide = fun(In, Frame, {Fdb, Flood, Out}) ->
-        case evum_fdb:frame(Now, In, Frame, Fdb) of
-            {{forward, To}, Fdb1} ->
-                {Fdb1, Flood, [evum_frames:down(To, Frame) | Out]};
-            {flood, Fdb1} ->
-                {_, Others} = Flood1 = flood_list(In, Ports, Flood),
-                {Fdb1, Flood1, [evum_frames:down(Others, Frame) | Out]};
-            {filter, Fdb1} ->
-                {Fdb1, Flood, Out}
-        end
-    end,
-    case evum_frames:fold(Decide, {Fdb0, none, []}, Batch) of
-        {ok, {Fdb, _, Out}} -> {ok, lists:reverse(Out), Fdb};
-        malformed -> malformed
-    end.
+%% Send what a decision asks for.
+tell({Core, Records}, #state{port = Port} = State) ->
+    Records =/= [] andalso evum_port:data(Port, Records),
+    State#state{core = Core}.
 
-%% All ports but In, kept for the next frame: floods come in rows.
-flood_list(In, _Ports, {In, _} = Flood) -> Flood;
-flood_list(In, Ports, _) -> {In, evum_frames:ports([Id || Id <- maps:keys(Ports), Id =/= In])}.
+%% Guests can make stations move with each frame: a few lines will do.
+notice(Notices, State) ->
+    lists:foldl(fun notice_one/2, State, Notices).
+
+notice_one({moved, Station, From, To}, #state{notices = {Since, Count}} = State) ->
+    case now_ms() of
+        Now when Now - Since >= ?NOTICE_WINDOW ->
+            notice_one({moved, Station, From, To}, State#state{notices = {Now, 0}});
+        _ when Count < ?NOTICES ->
+            ?LOG_WARNING("station ~s, at port ~b before, is now at port ~b", [
+                format_mac(evum_fdb:mac(Station)), From, To
+            ]),
+            State#state{notices = {Since, Count + 1}};
+        _ ->
+            State
+    end.
 
 answer({listen, {Pid, _} = From, Path, OwnDir}, {ok, Id}, State) ->
     Listener = #listener{id = Id, path = Path, own_dir = OwnDir, owner = monitor(process, Pid)},
@@ -367,11 +383,30 @@ answer({unlisten, nobody}, _Result, State) ->
 answer({unlisten, From}, Result, State) ->
     gen_server:reply(From, Result),
     State;
-answer({ports, From}, {ok, {_, Counters}}, #state{ports = Ports} = State) ->
+answer({ports, From}, {ok, {_, Counters}}, #state{core = Core} = State) ->
+    Ports = maps:map(
+        fun(Id, {Kind, Peer}) ->
+            maps:merge(evum_switch_core:drops(Id, Core), #{kind => Kind, peer => Peer})
+        end,
+        evum_switch_core:ports(Core)
+    ),
     gen_server:reply(From, {Ports, Counters}),
     State;
-answer({counters, From}, {ok, {Counters, _}}, State) ->
-    gen_server:reply(From, Counters),
+answer({counters, From}, {ok, {Counters, _}}, #state{core = Core} = State) ->
+    gen_server:reply(From, [{moves, evum_switch_core:moves(Core)} | Counters]),
+    State;
+answer({fdb, From}, {ok, Seen}, #state{core = Core} = State) ->
+    Core1 = evum_switch_core:seen(now_ms(), Seen, Core),
+    gen_server:reply(From, evum_switch_core:fdb(now_ms(), Core1)),
+    State#state{core = Core1};
+answer(seen, {ok, Seen}, #state{core = Core} = State) ->
+    _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
+    Now = now_ms(),
+    tell(evum_switch_core:expire(Now, evum_switch_core:seen(Now, Seen, Core)), State);
+answer({flush, From}, ok, State) ->
+    gen_server:reply(From, ok),
+    State;
+answer(configure, ok, State) ->
     State.
 
 request(Op, Arg, Request, #state{port = Port, requests = Requests, next_id = Id} = State) ->
@@ -405,3 +440,17 @@ now_ms() ->
 format_mac(Mac) ->
     Bytes = [io_lib:format("~2.16.0b", [Byte]) || <<Byte>> <= <<Mac:48>>],
     lists:flatten(lists:join($:, Bytes)).
+
+parse_mac(<<Mac:48>>) ->
+    {ok, Mac};
+parse_mac(Text) when is_list(Text) ->
+    try
+        Bytes = [list_to_integer(Byte, 16) || [_, _] = Byte <- string:split(Text, ":", all)],
+        <<Mac:48>> = list_to_binary(Bytes),
+        17 = length(Text),
+        {ok, Mac}
+    catch
+        error:_ -> error
+    end;
+parse_mac(_) ->
+    error.

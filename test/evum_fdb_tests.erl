@@ -8,11 +8,25 @@
 
 -define(PORTS, [1, 2, 3, 4]).
 
-frame(Destination, Source) ->
-    <<Destination:48, Source:48, 16#0800:16, "payload">>.
+-define(GROUP, 16#010000000000).
 
+%% What a switch does with a frame.
 decide(Now, In, Destination, Source, Fdb) ->
-    evum_fdb:frame(Now, In, frame(Destination, Source), Fdb).
+    Fdb1 =
+        case Source =:= 0 orelse Source band ?GROUP =/= 0 of
+            true -> Fdb;
+            false -> element(3, evum_fdb:learn(Now, In, Source, Fdb))
+        end,
+    {where(Now, In, Destination, Fdb1), Fdb1}.
+
+where(_Now, _In, Group, _Fdb) when Group band ?GROUP =/= 0 ->
+    flood;
+where(Now, In, Destination, Fdb) ->
+    case evum_fdb:lookup(Now, Destination, Fdb) of
+        unknown -> flood;
+        {In, _} -> filter;
+        {Port, _} -> {forward, Port}
+    end.
 
 learns_and_forwards_test() ->
     Fdb0 = evum_fdb:new(#{}),
@@ -30,19 +44,51 @@ groups_and_nobody_are_not_learned_test() ->
     ?assertEqual([], evum_fdb:to_list(0, Fdb2)),
     {flood, _} = decide(0, 2, Group, 16#a, Fdb2).
 
-short_frames_go_nowhere_test() ->
-    Fdb = evum_fdb:new(#{}),
-    [
-        ?assertEqual({filter, Fdb}, evum_fdb:frame(0, 1, <<0:(N * 8)>>, Fdb))
-     || N <- lists:seq(0, 11)
-    ].
+tells_what_was_learned_test() ->
+    Fdb0 = evum_fdb:new(#{fdb_size => 2, ageing => 100}),
+    {new, [], Fdb1} = evum_fdb:learn(0, 1, 16#a, Fdb0),
+    {known, [], Fdb2} = evum_fdb:learn(1, 1, 16#a, Fdb1),
+    {{moved, 1}, [], Fdb3} = evum_fdb:learn(2, 2, 16#a, Fdb2),
+    {new, [], Fdb4} = evum_fdb:learn(3, 3, 16#b, Fdb3),
+    {new, [16#a], Fdb5} = evum_fdb:learn(4, 3, 16#c, Fdb4),
+    ?assertEqual(2, evum_fdb:count(3, Fdb5)),
+    %% Aged is as good as never seen.
+    {new, [], Fdb6} = evum_fdb:learn(200, 1, 16#b, Fdb5),
+    {[16#c], Fdb7} = evum_fdb:expire(200, Fdb6),
+    ?assertEqual([{16#b, 1, 0}], evum_fdb:to_list(200, Fdb7)).
+
+static_ones_stay_test() ->
+    Fdb0 = evum_fdb:add_static(1, 16#a, evum_fdb:new(#{ageing => 100})),
+    {static, [], Fdb0} = evum_fdb:learn(0, 2, 16#a, Fdb0),
+    {known, [], Fdb0} = evum_fdb:learn(0, 1, 16#a, Fdb0),
+    ?assertEqual({1, static}, evum_fdb:lookup(1000, 16#a, Fdb0)),
+    {new, _, Fdb1} = evum_fdb:learn(0, 1, 16#b, Fdb0),
+    ?assertEqual([{16#a, 1, static}], evum_fdb:to_list(0, evum_fdb:flush(Fdb1))),
+    {[16#b], _} = evum_fdb:flush(1, Fdb1),
+    {[16#a, 16#b], Fdb2} = evum_fdb:port_down(1, Fdb1),
+    ?assertEqual([], evum_fdb:to_list(0, Fdb2)),
+    ?assertEqual(unknown, evum_fdb:lookup(0, 16#a, evum_fdb:remove(16#a, Fdb0))).
+
+%% evum_net has seen it later than the table knows, or somewhere else.
+seen_elsewhere_is_no_news_test() ->
+    {new, [], Fdb0} = evum_fdb:learn(0, 1, 16#a, evum_fdb:new(#{ageing => 100})),
+    ?assertEqual({1, 60}, evum_fdb:lookup(150, 16#a, evum_fdb:seen(90, 1, 16#a, Fdb0))),
+    ?assertEqual({1, 60}, evum_fdb:lookup(150, 16#a, evum_fdb:seen(90, there, 16#a, Fdb0))),
+    ?assertEqual(unknown, evum_fdb:lookup(150, 16#a, evum_fdb:seen(90, 2, 16#a, Fdb0))),
+    ?assertEqual(Fdb0, evum_fdb:seen(90, 1, 16#b, Fdb0)).
+
+vlans_are_apart_test() ->
+    [One, Two] = [evum_fdb:station(Vlan, 16#a) || Vlan <- [1, 2]],
+    {new, [], Fdb} = evum_fdb:learn(0, 1, One, evum_fdb:new(#{})),
+    ?assertEqual(unknown, evum_fdb:lookup(0, Two, Fdb)),
+    ?assertEqual({2, 16#a}, {evum_fdb:vlan(Two), evum_fdb:mac(Two)}).
 
 %% A port that takes its stations along may have left some to others.
 moved_stations_stay_test() ->
     {_, Fdb1} = decide(0, 1, 16#b, 16#a, evum_fdb:new(#{})),
     {_, Fdb2} = decide(1, 2, 16#b, 16#a, Fdb1),
-    ?assertEqual([{16#a, 2, 0}], evum_fdb:to_list(1, evum_fdb:port_down(1, Fdb2))),
-    ?assertEqual([], evum_fdb:to_list(1, evum_fdb:port_down(2, Fdb2))).
+    ?assertEqual([{16#a, 2, 0}], evum_fdb:to_list(1, element(2, evum_fdb:port_down(1, Fdb2)))),
+    ?assertEqual([], evum_fdb:to_list(1, element(2, evum_fdb:port_down(2, Fdb2)))).
 
 full_table_loses_its_oldest_test() ->
     Learn = fun(N, Fdb) ->
@@ -104,9 +150,9 @@ step({wait, Ms}, Now, Fdb, Model) ->
     {true, Now + Ms, Fdb, Model};
 step({down, Port}, Now, Fdb, {Stations, Ageing, Limit}) ->
     Left = maps:filter(fun(_, {P, _}) -> P =/= Port end, Stations),
-    {true, Now, evum_fdb:port_down(Port, Fdb), {Left, Ageing, Limit}};
+    {true, Now, element(2, evum_fdb:port_down(Port, Fdb)), {Left, Ageing, Limit}};
 step(expire, Now, Fdb, Model) ->
-    Fdb1 = evum_fdb:expire(Now, Fdb),
+    {_, Fdb1} = evum_fdb:expire(Now, Fdb),
     %% Memory follows what is told.
     case {evum_fdb:size(Fdb1), length(told(Now, Model))} of
         {Same, Same} -> {true, Now, Fdb1, Model};

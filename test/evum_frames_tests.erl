@@ -7,33 +7,63 @@
 -include_lib("eunit/include/eunit.hrl").
 
 up(Frames) ->
-    <<<<Port:32, (byte_size(Frame)):32, Frame/binary>> || {Port, Frame} <- Frames>>.
+    <<
+        <<Port:32, (byte_size(Frame)):32, 0:16, 0, 0, 16#ffffffff:32, Frame/binary>>
+     || {Port, Frame} <- Frames
+    >>.
 
-parse_down(<<Count:32, Size:32, Rest/binary>>) ->
+parse_down(<<0, 0, Vlan:16, Count:32, Size:32, Rest/binary>>) ->
     Bytes = Count * 4,
     <<Ports:Bytes/binary, Frame:Size/binary, More/binary>> = Rest,
-    [{[Port || <<Port:32>> <= Ports], Frame} | parse_down(More)];
+    [{[Port || <<Port:32>> <= Ports], Vlan, Frame} | parse_down(More)];
 parse_down(<<>>) ->
     [].
 
 collect(Batch) ->
-    case evum_frames:fold(fun(Port, Frame, Acc) -> [{Port, Frame} | Acc] end, [], Batch) of
+    Add = fun(#{port := Port}, Frame, Acc) -> [{Port, Frame} | Acc] end,
+    case evum_frames:fold(Add, [], Batch) of
         {ok, Frames} -> {ok, lists:reverse(Frames)};
         malformed -> malformed
     end.
 
 as_drawn_test() ->
     ?assertEqual(
-        {ok, [{16#01020304, <<"frame">>}, {5, <<>>}]},
-        collect(<<1, 2, 3, 4, 0, 0, 0, 5, "frame", 0, 0, 0, 5, 0, 0, 0, 0>>)
+        {ok, [
+            {
+                #{
+                    port => 16#01020304,
+                    vlan => 16#0102,
+                    source_known => true,
+                    hook => 9,
+                    age => 7
+                },
+                <<"frame">>
+            },
+            {#{port => 5, vlan => 0, source_known => false, hook => 0, age => unknown}, <<>>}
+        ]},
+        evum_frames:fold(
+            fun(Up, Frame, Acc) -> Acc ++ [{Up, Frame}] end,
+            [],
+            <<1, 2, 3, 4, 5:32, 1, 2, 1, 9, 7:32, "frame", 5:32, 0:32, 0:16, 0, 0, 255, 255, 255,
+                255>>
+        )
     ),
+    [
+        ?assertEqual(Bytes, iolist_to_binary(Record))
+     || {Bytes, Record} <- [
+            {<<0, 0, 1, 2, 1:32, 3:32, 7:32, "abc">>, evum_frames:down(7, 16#0102, <<"abc">>)},
+            {<<0, 0, 0, 0, 2:32, 1:32, 7:32, 256:32, "x">>,
+                evum_frames:down(evum_frames:ports([7, 256]), 0, <<"x">>)},
+            {<<1, 0, 0, 0, 16#a:64, 7:32, 9:32>>, evum_frames:station(16#a, 7, 9)},
+            {<<1, 1, 0, 0, 16#a:64, 7:32, 0:32>>, evum_frames:station(16#a, 7, static)},
+            {<<1, 0, 0, 0, 16#a:64, 0:32, 9:32>>, evum_frames:station(16#a, unknown, 9)},
+            {<<2, 0, 0, 0, 16#a:64>>, evum_frames:forget(16#a)},
+            {<<3, 0, 0, 5, 3:32, 1:32, 7:32>>, evum_frames:flood(5, 3, evum_frames:ports([7]))},
+            {<<4, 0, 0, 0, 1000:32>>, evum_frames:answers(1000)}
+        ]
+    ],
     ?assertEqual(
-        <<0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 7, "abc">>,
-        iolist_to_binary(evum_frames:down(7, <<"abc">>))
-    ),
-    ?assertEqual(
-        <<0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 7, 0, 0, 1, 0, "x">>,
-        iolist_to_binary(evum_frames:down(evum_frames:ports([7, 256]), <<"x">>))
+        [{16#a, 7, 9}, {16#b, 1, 0}], evum_frames:seen(<<16#a:64, 7:32, 9:32, 16#b:64, 1:32, 0:32>>)
     ).
 
 properties_test_() ->
@@ -72,11 +102,11 @@ prop_cut() ->
 prop_down() ->
     ?FORALL(
         Frames,
-        list({oneof([port_id(), list(port_id())]), binary()}),
+        list({oneof([port_id(), list(port_id())]), range(0, 4095), binary()}),
         begin
-            Batch = [evum_frames:down(to(Ports), Frame) || {Ports, Frame} <- Frames],
+            Batch = [evum_frames:down(to(Ports), Vlan, Frame) || {Ports, Vlan, Frame} <- Frames],
             parse_down(iolist_to_binary(Batch)) =:=
-                [{lists:flatten([Ports]), Frame} || {Ports, Frame} <- Frames]
+                [{lists:flatten([Ports]), Vlan, Frame} || {Ports, Vlan, Frame} <- Frames]
         end
     ).
 

@@ -18,7 +18,8 @@ int64_t loop_now_ms(void)
 
 int loop_init(struct loop *loop)
 {
-	*loop = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC)};
+	*loop = (struct loop){.epoll_fd = epoll_create1(EPOLL_CLOEXEC),
+			      .now_ms = loop_now_ms()};
 	TAILQ_INIT(&loop->tasks);
 	return loop->epoll_fd < 0 ? -errno : 0;
 }
@@ -120,8 +121,11 @@ static void loop_collect(struct loop *loop)
 
 static void loop_expire(struct loop *loop)
 {
-	int64_t now = loop_now_ms();
+	int64_t now;
 
+	if (!loop->timers)
+		return;
+	now = loop_now_ms();
 	while (loop->timers && loop->timers->due_ms <= now) {
 		struct loop_timer *timer = loop->timers;
 
@@ -165,6 +169,7 @@ int loop_run(struct loop *loop)
 		if (n < 0 && errno != EINTR)
 			return -errno;
 		loop->turn++;
+		loop->now_ms = loop_now_ms();
 		for (int i = 0; i < n; i++) {
 			struct loop_fd *entry = events[i].data.ptr;
 

@@ -52,6 +52,7 @@ struct loop_garbage {
 struct loop {
 	int epoll_fd;
 	bool stopped;
+	int64_t now_ms; /* of this turn, for who can do with its start */
 	uint64_t turn;
 	struct loop_timer *timers; /* ascending by due_ms */
 	struct loop_task_list tasks;

@@ -37,7 +37,7 @@ static void port_packet(struct port *port, const uint8_t *packet, size_t len)
 		if (len != 1 + sizeof(credit))
 			die("credit packet of %zu bytes", len);
 		memcpy(&credit, packet + 1, sizeof(credit));
-		port->credit += ntohl(credit);
+		port_grant(port, ntohl(credit));
 		port->ops->writable(port);
 		break;
 	default:
@@ -151,6 +151,11 @@ int port_init(struct port *port, struct loop *loop, const struct port_ops *ops,
 	if (!err)
 		err = loop_add(loop, &port->out, out_fd, 0, port_out_ready);
 	return err;
+}
+
+void port_grant(struct port *port, uint32_t bytes)
+{
+	port->credit += bytes;
 }
 
 uint64_t port_credit(const struct port *port)

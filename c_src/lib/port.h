@@ -69,6 +69,8 @@ struct port {
 int port_init(struct port *port, struct loop *loop, const struct port_ops *ops,
 	      int in_fd, int out_fd);
 
+/* Credit that came in another way than a packet of its own. */
+void port_grant(struct port *port, uint32_t bytes);
 /* Bytes of data that may be sent now. */
 uint64_t port_credit(const struct port *port);
 bool port_congested(const struct port *port);

@@ -17,6 +17,7 @@ const char *const net_counter_names[NET_COUNTERS] = {
 	[NET_SHORT_REQUEST] = "short_request",
 	[NET_SURPLUS_BYTES] = "surplus_bytes",
 	[NET_TIMEOUT] = "timeout",
+	[NET_FRAMES_UP] = "frames_up",
 };
 
 int net_init(struct net *net, const struct port_ops *ops, int in_fd, int out_fd)
@@ -26,7 +27,10 @@ int net_init(struct net *net, const struct port_ops *ops, int in_fd, int out_fd)
 	*net = (struct net){.batch = malloc(NET_BATCH_MAX)};
 	if (!net->batch)
 		return -ENOMEM;
+	TAILQ_INIT(&net->paused_ports);
 	err = burst_init(&net->burst);
+	if (!err)
+		err = forward_init(&net->forward);
 	if (!err)
 		err = loop_init(&net->loop);
 	if (!err)
@@ -44,6 +48,7 @@ void net_close(struct net *net)
 	port_close(&net->beam);
 	loop_close(&net->loop);
 	burst_free(&net->burst);
+	forward_free(&net->forward);
 	free(net->batch);
 }
 
@@ -73,15 +78,39 @@ static void net_turn_end(struct loop_garbage *turn_end)
 	turn_end->release = NULL;
 }
 
-void net_frame_up(struct net *net, uint32_t port_id, const struct frame *frame)
+void net_frame_up(struct net *net, const struct frames_up *up,
+		  const struct frame *frame)
 {
-	if (net->batch_len + FRAMES_UP_HEADER + frame->len > NET_BATCH_MAX)
+	size_t len = FRAMES_UP_HEADER + frame->len;
+
+	if (net->batch_len + len > NET_BATCH_MAX)
 		net_flush(net);
-	frames_put(net->batch + net->batch_len, port_id, frame);
-	net->batch_len += FRAMES_UP_HEADER + frame->len;
+	frames_put(net->batch + net->batch_len, up, frame);
+	net->batch_len += len;
+	net->forward.sent += len;
+	net_count(net, NET_FRAMES_UP);
 	/* What is freed at the end of a turn is also what runs there. */
 	if (!net->turn_end.release)
 		loop_defer(&net->loop, &net->turn_end, net_turn_end);
+}
+
+void net_flush_ports(struct net *net)
+{
+	while (!LIST_EMPTY(&net->dirty_ports))
+		netport_flush(LIST_FIRST(&net->dirty_ports));
+}
+
+static void net_frame_down(struct net *net, const struct frames_down *down)
+{
+	struct frame frame = {.bytes = down->frame, .len = down->len};
+
+	for (uint32_t i = 0; i < down->n_ports; i++) {
+		struct net_port *port =
+			net_port_by_id(net, frames_port(down, i));
+
+		if (port)
+			netport_send(port, &frame);
+	}
 }
 
 int net_frames_down(struct net *net, const uint8_t *bytes, size_t len)
@@ -91,19 +120,44 @@ int net_frames_down(struct net *net, const uint8_t *bytes, size_t len)
 	int more;
 
 	while ((more = frames_next(&cursor, &down)) > 0) {
-		struct frame frame = {.bytes = down.frame, .len = down.len};
+		if (down.op == DOWN_FRAME)
+			net_frame_down(net, &down);
+		else
+			forward_record(net, &down);
+	}
+	net_flush_ports(net);
+	/* From here on nothing overtakes what was answered. */
+	if (net->forward.answered != net->forward.answering) {
+		net->forward.answered = net->forward.answering;
+		net_resume(net);
+	}
+	return more;
+}
 
-		for (uint32_t i = 0; i < down.n_ports; i++) {
-			struct net_port *port =
-				net_port_by_id(net, frames_port(&down, i));
+static bool net_may_resume(const struct net *net, const struct net_port *port)
+{
+	if (port->wait_for)
+		return port->wait_for <= net->forward.answered;
+	return net_takes_frames(net);
+}
 
-			if (port)
-				netport_send(port, &frame);
+/* Once through the queue, to whose end some may come back. */
+static void net_resume_ports(struct net *net)
+{
+	struct net_port *port;
+	unsigned int n = 0;
+
+	TAILQ_FOREACH(port, &net->paused_ports, paused_link)
+	n++;
+	while (n-- > 0 && (port = TAILQ_FIRST(&net->paused_ports))) {
+		if (net_may_resume(net, port)) {
+			netport_resume(port);
+		} else {
+			TAILQ_REMOVE(&net->paused_ports, port, paused_link);
+			TAILQ_INSERT_TAIL(&net->paused_ports, port,
+					  paused_link);
 		}
 	}
-	while (!LIST_EMPTY(&net->dirty_ports))
-		netport_flush(LIST_FIRST(&net->dirty_ports));
-	return more;
 }
 
 void net_resume(struct net *net)
@@ -114,8 +168,7 @@ void net_resume(struct net *net)
 		return;
 	LIST_FOREACH(listener, &net->listeners, link)
 	listener_resume(listener);
-	while (net_takes_frames(net) && !LIST_EMPTY(&net->paused_ports))
-		netport_resume(LIST_FIRST(&net->paused_ports));
+	net_resume_ports(net);
 }
 
 void net_send_term(struct net *net, ei_x_buff *x)
@@ -149,6 +202,7 @@ void net_port_up(struct net *net, struct net_port *port)
 	while (!net->last_port_id || net_port_by_id(net, net->last_port_id));
 	port->id = net->last_port_id;
 	LIST_INSERT_HEAD(bucket(net, port->id), port, id_link);
+	forward_port_up(&net->forward);
 	term_event(&x, "port_up");
 	ei_x_encode_tuple_header(&x, 3);
 	ei_x_encode_ulong(&x, port->id);

@@ -4,6 +4,10 @@
  *
  *   clients -- listener --> port_daemon, port_bess (kinds of netport)
  *                              |  ^
+ *                netport_input |  | netport_send
+ *                              v  |
+ *                            forward ---------- what is decided already
+ *                              |  ^
  *                 net_frame_up |  | net_frames_down
  *                              v  |
  *                             BEAM (lib/port)
@@ -11,9 +15,9 @@
  * Frames of all ports are gathered into one batch, which goes up when it is
  * full and at the end of each turn of the loop. Every event goes up behind the
  * frames that came before it. Credit counts what the BEAM has not yet
- * processed: without it ports are not read, and peers wait in their own
- * sockets. While the BEAM's pipe is congested nobody is accepted either, for
- * each connection makes events.
+ * processed: without it ports whose frames have to go up are not read, and
+ * peers wait in their own sockets. While the BEAM's pipe is congested nobody is
+ * accepted either, for each connection makes events.
  */
 #ifndef EVUM_NET_NET_H
 #define EVUM_NET_NET_H
@@ -23,6 +27,7 @@
 #include <sys/queue.h>
 
 #include "burst.h"
+#include "forward.h"
 #include "frame.h"
 #include "listener.h"
 #include "log.h"
@@ -50,11 +55,13 @@ enum net_counter {
 	NET_SHORT_REQUEST,
 	NET_SURPLUS_BYTES,
 	NET_TIMEOUT,
+	NET_FRAMES_UP, /* that the BEAM had to decide on */
 	NET_COUNTERS
 };
 extern const char *const net_counter_names[NET_COUNTERS];
 
 LIST_HEAD(net_port_list, net_port);
+TAILQ_HEAD(net_port_queue, net_port);
 
 struct net {
 	struct loop loop;
@@ -67,10 +74,12 @@ struct net {
 
 	uint32_t last_port_id, last_listener_id;
 	struct net_port_list by_id[NET_ID_BUCKETS];
-	struct net_port_list paused_ports, dirty_ports;
+	struct net_port_list dirty_ports;
+	struct net_port_queue paused_ports;
+	struct forward forward;
 	struct listener_list listeners;
 	unsigned int connections;
-	size_t backlogs; /* bytes in those of all ports */
+	size_t backlogs; /* bytes that wait in all ports, either way */
 
 	uint64_t counters[NET_COUNTERS];
 	struct log_limit peer_log, resource_log;
@@ -93,10 +102,13 @@ const char *net_errno_name(struct net *net, int err);
 
 /* Is there credit for one more burst? */
 bool net_takes_frames(const struct net *net);
-void net_frame_up(struct net *net, uint32_t port_id, const struct frame *frame);
+void net_frame_up(struct net *net, const struct frames_up *up,
+		  const struct frame *frame);
 /* Hand a batch that came down to its ports. 0 or -EBADMSG. */
 int net_frames_down(struct net *net, const uint8_t *bytes, size_t len);
-/* The BEAM takes more: resume what was paused. */
+/* Send what was noted for ports with netport_send(). */
+void net_flush_ports(struct net *net);
+/* The BEAM takes more, or has answered: resume what was paused. */
 void net_resume(struct net *net);
 
 /* Queue an event or reply behind the frames gathered so far; frees x. */

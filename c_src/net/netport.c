@@ -7,10 +7,15 @@
 #include "net.h"
 
 const char *const netport_counter_names[NETPORT_COUNTERS] = {
-	[NETPORT_RX_FRAMES] = "rx_frames",   [NETPORT_RX_BYTES] = "rx_bytes",
-	[NETPORT_RX_RUNTS] = "rx_runts",     [NETPORT_RX_GIANTS] = "rx_giants",
-	[NETPORT_TX_FRAMES] = "tx_frames",   [NETPORT_TX_BYTES] = "tx_bytes",
-	[NETPORT_TX_DROPPED] = "tx_dropped", [NETPORT_TX_ERRORS] = "tx_errors",
+	[NETPORT_RX_FRAMES] = "rx_frames",
+	[NETPORT_RX_BYTES] = "rx_bytes",
+	[NETPORT_RX_RUNTS] = "rx_runts",
+	[NETPORT_RX_GIANTS] = "rx_giants",
+	[NETPORT_RX_DROPPED] = "rx_dropped",
+	[NETPORT_TX_FRAMES] = "tx_frames",
+	[NETPORT_TX_BYTES] = "tx_bytes",
+	[NETPORT_TX_DROPPED] = "tx_dropped",
+	[NETPORT_TX_ERRORS] = "tx_errors",
 };
 
 /* In front of each frame of a backlog. */
@@ -51,43 +56,33 @@ static void netport_count(struct net_port *port, enum netport_counter counter,
 	port->counters[counter] += n;
 }
 
-/* Take the first frame off the backlog. */
-static void netport_consume(struct net_port *port)
+/* Take the first frame off a queue. */
+static void netport_consume(struct net_port *port, struct buf *queue)
 {
 	struct waiting waiting;
 	size_t bytes;
 
-	memcpy(&waiting, buf_data(&port->backlog), sizeof(waiting));
+	memcpy(&waiting, buf_data(queue), sizeof(waiting));
 	bytes = sizeof(waiting) + waiting.len;
-	buf_consume(&port->backlog, bytes);
+	buf_consume(queue, bytes);
 	port->net->backlogs -= bytes;
-	if (!buf_len(&port->backlog))
-		buf_free(&port->backlog);
+	if (!buf_len(queue))
+		buf_free(queue);
 }
 
-static void netport_drop_backlog(struct net_port *port)
+static void netport_drop(struct net_port *port, struct buf *queue,
+			 enum netport_counter counter)
 {
-	while (buf_len(&port->backlog)) {
-		netport_consume(port);
-		netport_count(port, NETPORT_TX_DROPPED, 1);
+	while (buf_len(queue)) {
+		netport_consume(port, queue);
+		netport_count(port, counter, 1);
 	}
 }
 
 static void netport_pause(struct net_port *port)
 {
 	port->paused = true;
-	LIST_INSERT_HEAD(&port->net->paused_ports, port, paused_link);
-}
-
-void netport_resume(struct net_port *port)
-{
-	int err;
-
-	LIST_REMOVE(port, paused_link);
-	port->paused = false;
-	err = netport_watch(port);
-	if (err)
-		netport_down(port, net_errno_name(port->net, err));
+	TAILQ_INSERT_TAIL(&port->net->paused_ports, port, paused_link);
 }
 
 /*
@@ -125,14 +120,13 @@ static unsigned int netport_transmit(struct net_port *port,
 	return done;
 }
 
-static bool netport_has_room(const struct net_port *port, size_t bytes)
-{
-	return buf_len(&port->backlog) + bytes <= NETPORT_BACKLOG_OWN ||
-	       port->net->backlogs + bytes <= NETPORT_BACKLOG_POOL;
-}
-
-static void netport_to_backlog(struct net_port *port,
-			       const struct frame *frames, unsigned int n)
+/*
+ * Copy frames to the end of a queue that may have so many bytes in any case.
+ * Those that there is no room for are dropped.
+ */
+static void netport_enqueue(struct net_port *port, struct buf *queue,
+			    size_t own, enum netport_counter dropped,
+			    const struct frame *frames, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
 		struct waiting waiting = {.len = frames[i].len,
@@ -140,24 +134,25 @@ static void netport_to_backlog(struct net_port *port,
 		size_t bytes = sizeof(waiting) + waiting.len;
 		uint8_t *at;
 
-		if (!netport_has_room(port, bytes) ||
-		    buf_reserve(&port->backlog, bytes, &at)) {
-			netport_count(port, NETPORT_TX_DROPPED, 1);
+		if ((buf_len(queue) + bytes > own &&
+		     port->net->backlogs + bytes > NETPORT_BACKLOG_POOL) ||
+		    buf_reserve(queue, bytes, &at)) {
+			netport_count(port, dropped, 1);
 			continue;
 		}
 		memcpy(at, &waiting, sizeof(waiting));
 		frame_copy(&frames[i], at + sizeof(waiting));
-		buf_produced(&port->backlog, bytes);
+		buf_produced(queue, bytes);
 		port->net->backlogs += bytes;
 	}
 }
 
-/* The first frames of the backlog, at most BURST_FRAMES: how many. */
-static unsigned int netport_waiting(const struct net_port *port,
+/* The first frames of a queue, at most BURST_FRAMES: how many. */
+static unsigned int netport_waiting(const struct buf *queue,
 				    struct frame *frames)
 {
-	const uint8_t *at = buf_data(&port->backlog);
-	const uint8_t *end = at + buf_len(&port->backlog);
+	const uint8_t *at = buf_data(queue);
+	const uint8_t *end = at + buf_len(queue);
 	unsigned int n = 0;
 
 	for (; n < BURST_FRAMES && at < end; n++) {
@@ -179,12 +174,12 @@ static void netport_drain(struct net_port *port)
 	unsigned int n, done;
 
 	do {
-		n = netport_waiting(port, frames);
+		n = netport_waiting(&port->backlog, frames);
 		done = netport_transmit(port, frames, n);
 		if (!port->id)
 			return;
 		for (unsigned int i = 0; i < done; i++)
-			netport_consume(port);
+			netport_consume(port, &port->backlog);
 	} while (done == n && buf_len(&port->backlog));
 }
 
@@ -196,33 +191,66 @@ void netport_writable(struct net_port *port)
 		netport_down(port, "enomem");
 }
 
+/* Is the frame one that can be switched? */
+static bool netport_admits(struct net_port *port, const struct frame *frame)
+{
+	if (frame->len >= FRAME_MIN && frame->len <= FRAME_MAX)
+		return true;
+	netport_count(port,
+		      frame->len < FRAME_MIN ? NETPORT_RX_RUNTS
+					     : NETPORT_RX_GIANTS,
+		      1);
+	return false;
+}
+
 unsigned int netport_input(struct net_port *port, const struct frame *frames,
 			   unsigned int n)
 {
-	if (!net_takes_frames(port->net)) {
-		netport_pause(port);
-		return 0;
-	}
-	for (unsigned int i = 0; i < n; i++) {
-		uint32_t len = frames[i].len;
+	/* A burst that was begun may run into debt. */
+	bool may_go_up = net_takes_frames(port->net);
+	unsigned int i;
 
-		if (len < FRAME_MIN) {
-			netport_count(port, NETPORT_RX_RUNTS, 1);
-		} else if (len > FRAME_MAX) {
-			netport_count(port, NETPORT_RX_GIANTS, 1);
-		} else {
-			netport_count(port, NETPORT_RX_FRAMES, 1);
-			netport_count(port, NETPORT_RX_BYTES, len);
-			net_frame_up(port->net, port->id, &frames[i]);
+	for (i = 0; i < n && port->id; i++) {
+		if (!netport_admits(port, &frames[i]))
+			continue;
+		if (forward_frame(port->net, port, &frames[i], may_go_up) ==
+		    FORWARD_WAIT) {
+			netport_pause(port);
+			break;
 		}
+		netport_count(port, NETPORT_RX_FRAMES, 1);
+		netport_count(port, NETPORT_RX_BYTES, frames[i].len);
 	}
-	return n;
+	net_flush_ports(port->net);
+	return i;
+}
+
+void netport_resume(struct net_port *port)
+{
+	struct frame frames[BURST_FRAMES];
+
+	TAILQ_REMOVE(&port->net->paused_ports, port, paused_link);
+	port->paused = false;
+	while (buf_len(&port->held)) {
+		unsigned int n = netport_waiting(&port->held, frames);
+		unsigned int taken = netport_input(port, frames, n);
+
+		for (unsigned int i = 0; port->id && i < taken; i++)
+			netport_consume(port, &port->held);
+		if (!port->id || port->paused)
+			return;
+	}
+	if (port->ended)
+		netport_down(port, "closed");
+	else if (netport_watch(port))
+		netport_down(port, "enomem");
 }
 
 static void netport_receive(struct net_port *port)
 {
 	struct burst *burst = &port->net->burst;
 	int err = port->ops->receive(port, burst);
+	unsigned int taken;
 
 	/* -ECONNRESET tells of the peer's other end, once; reading goes on. */
 	if (err == -EAGAIN || err == -EINTR || err == -ECONNRESET)
@@ -231,8 +259,16 @@ static void netport_receive(struct net_port *port)
 		netport_down(port, net_errno_name(port->net, err));
 		return;
 	}
-	netport_input(port, burst->frames, burst->count);
-	if (burst->ended)
+	taken = netport_input(port, burst->frames, burst->count);
+	if (!port->id)
+		return;
+	if (taken < burst->count)
+		netport_enqueue(port, &port->held, NETPORT_HELD_OWN,
+				NETPORT_RX_DROPPED, burst->frames + taken,
+				burst->count - taken);
+	if (burst->ended && port->paused)
+		port->ended = true;
+	else if (burst->ended)
 		netport_down(port, "closed");
 }
 
@@ -245,15 +281,17 @@ static void netport_ready(struct loop_fd *entry, uint32_t events)
 	if (!port->id)
 		return;
 	if (!port->paused && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-		if (net_takes_frames(port->net))
-			netport_receive(port);
-		else
+		if (port->missed && !net_takes_frames(port->net)) {
+			port->wait_for = 0;
 			netport_pause(port);
+		} else {
+			netport_receive(port);
+		}
 		if (!port->id)
 			return;
 	} else if (port->paused && events & (EPOLLHUP | EPOLLERR)) {
 		/* Gone, but its last frames have to wait: sleep until then. */
-		netport_drop_backlog(port);
+		netport_drop(port, &port->backlog, NETPORT_TX_DROPPED);
 	}
 	if (netport_watch(port))
 		netport_down(port, "enomem");
@@ -262,9 +300,11 @@ static void netport_ready(struct loop_fd *entry, uint32_t events)
 void netport_init(struct net_port *port, struct net *net,
 		  const struct port_kind_ops *ops, int fd)
 {
-	*port = (struct net_port){.net = net, .ops = ops, .fd = fd};
+	*port = (struct net_port){
+		.net = net, .ops = ops, .fd = fd, .missed = true};
 	port->io.fd = -1;
 	buf_init(&port->backlog, NETPORT_BACKLOG_MAX);
+	buf_init(&port->held, NETPORT_HELD_MAX);
 }
 
 int netport_up(struct net_port *port, int peer_fd)
@@ -286,11 +326,12 @@ int netport_up(struct net_port *port, int peer_fd)
 void netport_down(struct net_port *port, const char *reason)
 {
 	if (port->paused)
-		LIST_REMOVE(port, paused_link);
+		TAILQ_REMOVE(&port->net->paused_ports, port, paused_link);
 	if (port->n_pending)
 		LIST_REMOVE(port, dirty_link);
 	loop_del(&port->net->loop, &port->io);
-	netport_drop_backlog(port);
+	netport_drop(port, &port->backlog, NETPORT_TX_DROPPED);
+	netport_drop(port, &port->held, NETPORT_RX_DROPPED);
 	net_port_down(port->net, port, reason);
 	port->id = 0;
 	port->ops->close(port);
@@ -320,7 +361,8 @@ void netport_flush(struct net_port *port)
 		done = netport_transmit(port, port->pending, n);
 	if (!port->id || done == n)
 		return;
-	netport_to_backlog(port, port->pending + done, n - done);
+	netport_enqueue(port, &port->backlog, NETPORT_BACKLOG_OWN,
+			NETPORT_TX_DROPPED, port->pending + done, n - done);
 	if (netport_watch(port))
 		netport_down(port, "enomem");
 }

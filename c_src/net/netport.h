@@ -36,6 +36,7 @@
 
 #include "buf.h"
 #include "burst.h"
+#include "forward.h"
 #include "frame.h"
 #include "loop.h"
 
@@ -47,6 +48,12 @@
 #define NETPORT_BACKLOG_OWN (64u << 10)
 #define NETPORT_BACKLOG_MAX (1u << 20)
 #define NETPORT_BACKLOG_POOL (32u << 20)
+/*
+ * Frames that were read already when the port had to be paused: what a port
+ * may have in any case, which is a burst of the usual size.
+ */
+#define NETPORT_HELD_OWN (128u << 10)
+#define NETPORT_HELD_MAX ((size_t)BURST_FRAMES * (FRAME_MAX + 16))
 
 struct net;
 struct net_port;
@@ -71,8 +78,9 @@ struct port_kind_ops {
 enum netport_counter {
 	NETPORT_RX_FRAMES,
 	NETPORT_RX_BYTES,
-	NETPORT_RX_RUNTS,  /* shorter than an Ethernet header; not switched */
-	NETPORT_RX_GIANTS, /* above 65535 bytes; not switched */
+	NETPORT_RX_RUNTS,   /* shorter than an Ethernet header; not switched */
+	NETPORT_RX_GIANTS,  /* above 65535 bytes; not switched */
+	NETPORT_RX_DROPPED, /* no memory to hold them until they may go on */
 	NETPORT_TX_FRAMES,
 	NETPORT_TX_BYTES,
 	NETPORT_TX_DROPPED, /* the peer did not read */
@@ -88,12 +96,18 @@ struct net_port {
 	int32_t peer_pid;
 	int fd; /* carries the frames, or -1; closed by ops->close */
 	struct loop_fd io;
-	bool paused; /* not read until the BEAM takes frames again */
+	bool paused;	   /* not read until the BEAM takes or answers frames */
+	bool ended;	   /* the peer has gone, with frames held */
+	bool missed;	   /* its last frame had to go up */
+	uint64_t wait_for; /* while paused: forward.answered has to be there */
+	uint64_t last_up;  /* forward.sent behind its last frame that went up */
+	uint64_t senders[FORWARD_SENDERS]; /* the same, by sender */
 	unsigned int n_pending;
 	struct frame pending[BURST_FRAMES]; /* of the batch at hand */
-	struct buf backlog;
+	struct buf backlog, held;
 	uint64_t counters[NETPORT_COUNTERS];
-	LIST_ENTRY(net_port) id_link, paused_link, dirty_link;
+	LIST_ENTRY(net_port) id_link, dirty_link;
+	TAILQ_ENTRY(net_port) paused_link;
 };
 
 void netport_init(struct net_port *port, struct net *net,
@@ -123,7 +137,7 @@ void netport_writable(struct net_port *port);
  */
 void netport_send(struct net_port *port, const struct frame *frame);
 void netport_flush(struct net_port *port);
-/* Read again, after a pause. */
+/* Go on after a pause, with what is held, and then read again. */
 void netport_resume(struct net_port *port);
 
 #endif

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "requests.h"
 
+#include <arpa/inet.h>
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "buf.h"
 #include "net.h"
 #include "term.h"
 
@@ -106,14 +109,86 @@ static int do_counters(struct net *net, struct term_reader *r, ei_x_buff *x)
 	return 0;
 }
 
+/* {configure, {Relay, Stations, AgeingMs}} */
+static int do_configure(struct net *net, struct term_reader *r, ei_x_buff *x)
+{
+	uint64_t stations, ageing;
+	bool relay;
+	int err;
+
+	term_tuple(r);
+	relay = term_bool(r);
+	stations = term_u64(r);
+	ageing = term_u64(r);
+	if (r->err || stations > INT32_MAX || ageing > INT32_MAX)
+		return -EBADMSG;
+	err = forward_configure(&net->forward, relay, (uint32_t)stations,
+				(uint32_t)ageing);
+	if (err)
+		term_put_error(x, "memory", err);
+	else
+		put_ok(x);
+	return 0;
+}
+
+#define SEEN_SIZE 16
+
+struct seen {
+	struct buf buf;
+	uint32_t now;
+};
+
+/* Who does not fit in is told of the next time it is seen. */
+static void tell_seen(void *arg, const struct station *station)
+{
+	struct seen *seen = arg;
+	uint64_t key = htobe64(station->key);
+	uint32_t port = htonl(station->port);
+	uint32_t age = htonl(seen->now - station->seen);
+	uint8_t *at;
+
+	if (buf_reserve(&seen->buf, SEEN_SIZE, &at))
+		return;
+	memcpy(at, &key, sizeof(key));
+	memcpy(at + 8, &port, sizeof(port));
+	memcpy(at + 12, &age, sizeof(age));
+	buf_produced(&seen->buf, SEEN_SIZE);
+}
+
+/* {seen, EveryMs}: {ok, <<Station:64, Port:32, Age:32>> ...} */
+static int do_seen(struct net *net, struct term_reader *r, ei_x_buff *x)
+{
+	struct seen seen = {.now = (uint32_t)net->loop.now_ms};
+	uint64_t every = term_u64(r);
+
+	if (r->err)
+		return r->err;
+	buf_init(&seen.buf, SIZE_MAX);
+	stations_collect(&net->forward.stations, seen.now, (uint32_t)every,
+			 tell_seen, &seen);
+	ei_x_encode_tuple_header(x, 2);
+	put_ok(x);
+	term_put_binary(x, buf_data(&seen.buf), buf_len(&seen.buf));
+	buf_free(&seen.buf);
+	return 0;
+}
+
+static int do_flush(struct net *net, struct term_reader *r, ei_x_buff *x)
+{
+	(void)r;
+	forward_flush(&net->forward);
+	put_ok(x);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*handle)(struct net *, struct term_reader *, ei_x_buff *);
 } operations[] = {
-	{"listen", do_listen},
-	{"unlisten", do_unlisten},
-	{"close", do_close},
-	{"counters", do_counters},
+	{"listen", do_listen},	     {"unlisten", do_unlisten},
+	{"close", do_close},	     {"counters", do_counters},
+	{"configure", do_configure}, {"seen", do_seen},
+	{"flush", do_flush},
 };
 
 int requests_handle(struct net *net, const char *term)

@@ -1,145 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * net_test - evum_net but for its main(), with the test in place of the BEAM:
- * what happens while that gives no credit, or does not read at all.
+ * net_test - what happens while the BEAM gives no credit, or does not read at
+ * all.
  */
-#include "net.h"
-
-#include <arpa/inet.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "frames.h"
-#include "unit.h"
-
-struct rig {
-	struct net net;
-	struct loop_timer end;
-	int beam;
-	char dir[32];
-	struct sockaddr_un bess;
-	uint32_t listener;
-};
-
-static struct rig rig;
-
-static void on_term(struct port *port, const char *term, size_t len)
-{
-	(void)port, (void)term, (void)len;
-}
-
-static void on_data(struct port *port, const uint8_t *bytes, size_t len)
-{
-	CHECK(!net_frames_down(container_of(port, struct net, beam), bytes,
-			       len));
-}
-
-static void on_writable(struct port *port)
-{
-	net_resume(container_of(port, struct net, beam));
-}
-
-static void on_closed(struct port *port)
-{
-	loop_stop(port->loop);
-}
-
-static const struct port_ops ops = {
-	.term = on_term,
-	.data = on_data,
-	.writable = on_writable,
-	.closed = on_closed,
-};
-
-static void turn_over(struct loop_timer *timer)
-{
-	loop_stop(&container_of(timer, struct rig, end)->net.loop);
-}
-
-static void turn(void)
-{
-	rig.net.loop.stopped = false;
-	loop_timer_set(&rig.net.loop, &rig.end, 0, turn_over);
-	CHECK(!loop_run(&rig.net.loop));
-}
-
-/* Turns until nothing is ready any more; how many there were. */
-static int settle(void)
-{
-	struct pollfd pfd = {.fd = rig.net.loop.epoll_fd, .events = POLLIN};
-	int turns = 0;
-
-	for (; turns < 1000 && poll(&pfd, 1, 0) == 1; turns++)
-		turn();
-	return turns;
-}
-
-static void rig_open(void)
-{
-	const char *step;
-	int fds[2];
-
-	memset(&rig, 0, sizeof(rig));
-	strcpy(rig.dir, "/tmp/evum-net_test-XXXXXX");
-	CHECK(mkdtemp(rig.dir));
-	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
-	rig.beam = fds[1];
-	CHECK(!net_init(&rig.net, &ops, fds[0], dup(fds[0])));
-	rig.bess.sun_family = AF_UNIX;
-	snprintf(rig.bess.sun_path, sizeof(rig.bess.sun_path), "%s/ctl",
-		 rig.dir);
-	CHECK(!listener_open(&rig.net, rig.bess.sun_path, true, &rig.listener,
-			     &step));
-	strncat(rig.bess.sun_path, LISTENER_BESS_SUFFIX,
-		sizeof(rig.bess.sun_path) - strlen(rig.bess.sun_path) - 1);
-}
-
-static void rig_close(void)
-{
-	int in = rig.net.beam.in.fd, out = rig.net.beam.out.fd;
-
-	net_close(&rig.net);
-	close(in);
-	close(out);
-	close(rig.beam);
-	/* With the sockets goes the folder, which is the listener's own. */
-	CHECK(access(rig.dir, F_OK) < 0);
-}
-
-static int peer(void)
-{
-	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-
-	CHECK(!connect(fd, (struct sockaddr *)(void *)&rig.bess,
-		       sizeof(rig.bess)));
-	return fd;
-}
-
-static void credit(uint32_t bytes)
-{
-	uint8_t packet[9] = {0, 0, 0, 5, PORT_KIND_CREDIT};
-
-	bytes = htonl(bytes);
-	memcpy(packet + 5, &bytes, sizeof(bytes));
-	CHECK(write(rig.beam, packet, sizeof(packet)) == sizeof(packet));
-}
-
-static void read_all(void)
-{
-	static uint8_t sink[1 << 16];
-
-	while (recv(rig.beam, sink, sizeof(sink), MSG_DONTWAIT) > 0)
-		;
-}
-
-static uint64_t rx_frames(uint32_t id)
-{
-	struct net_port *port = net_port_by_id(&rig.net, id);
-
-	return port ? port->counters[NETPORT_RX_FRAMES] : UINT64_MAX;
-}
+#include "net_rig.h"
 
 static void send_frames(int fd, int n)
 {
@@ -235,7 +99,7 @@ static void nobody_is_accepted_while_the_beam_does_not_read(void)
 static void backlogs_are_bounded(void)
 {
 	enum { PEERS = 40 };
-	static uint8_t batch[8 + 4 * PEERS + 1514];
+	static uint8_t batch[12 + 4 * PEERS + 1514];
 	size_t own = 0;
 	int fds[PEERS];
 
@@ -243,11 +107,11 @@ static void backlogs_are_bounded(void)
 	for (int i = 0; i < PEERS; i++)
 		fds[i] = peer();
 	CHECK(settle() < 1000);
-	batch[3] = PEERS;
-	batch[6] = 1514 >> 8;
-	batch[7] = 1514 & 255;
+	batch[7] = PEERS;
+	batch[10] = 1514 >> 8;
+	batch[11] = 1514 & 255;
 	for (unsigned int i = 0; i < PEERS; i++)
-		batch[8 + 4 * i + 3] = (uint8_t)(i + 1);
+		batch[12 + 4 * i + 3] = (uint8_t)(i + 1);
 	for (int i = 0; i < 2000; i++) {
 		CHECK(!net_frames_down(&rig.net, batch, sizeof(batch)));
 		if (i == 0)
@@ -258,11 +122,11 @@ static void backlogs_are_bounded(void)
 	/* Who comes late still has what is a port's own. */
 	fds[0] = (close(fds[0]), peer());
 	CHECK(settle() < 1000);
-	batch[3] = 1;
-	batch[8 + 3] = PEERS + 1;
-	memmove(batch + 12, batch + 8 + 4 * PEERS, 1514);
+	batch[7] = 1;
+	batch[12 + 3] = PEERS + 1;
+	memmove(batch + 16, batch + 12 + 4 * PEERS, 1514);
 	for (int i = 0; i < 2000; i++)
-		CHECK(!net_frames_down(&rig.net, batch, 8 + 4 + 1514));
+		CHECK(!net_frames_down(&rig.net, batch, 12 + 4 + 1514));
 	own = buf_len(&net_port_by_id(&rig.net, PEERS + 1)->backlog);
 	CHECK(own > NETPORT_BACKLOG_OWN - 2000);
 	CHECK(own <= NETPORT_BACKLOG_MAX);

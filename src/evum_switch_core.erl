@@ -1,0 +1,330 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc What a switch decides, as pure functions: events go in, what
+%% {@link evum_switch} is to send to `evum_net' comes out.
+%%
+%% `evum_net' keeps what is decided here as a cache, and asks again for what it
+%% does not hold: it tells with each frame what it knew (see {@link evum_frames}),
+%% and gets what it lacked with the answer. With `forward => relay' it is told
+%% nothing, so that each frame comes up.
+-module(evum_switch_core).
+
+-export([new/1, port_up/4, port_down/2, set_port/3, ports/1, port/2]).
+-export([frames/3, seen/3, expire/2, fdb/2, size/1]).
+-export([add_static/4, remove/3, flush/1, flush/2]).
+-export([moves/1, drops/2]).
+
+-export_type([core/0, port_config/0, notice/0]).
+
+-define(GROUP, 16#010000000000).
+%% Moves that are told of, for each batch; all are counted.
+-define(NOTICES, 5).
+
+-type port_id() :: evum_fdb:port_id().
+-type port_config() :: evum_switch_options:port_config().
+%% A station that was at one port speaks at another.
+-type notice() :: {moved, evum_fdb:station(), From :: port_id(), To :: port_id()}.
+
+-record(port, {
+    kind :: atom(),
+    peer :: non_neg_integer(),
+    config :: port_config(),
+    %% frames that were dropped here
+    drops = #{} :: #{atom() => pos_integer()}
+}).
+
+-record(core, {
+    relay :: boolean(),
+    fdb :: evum_fdb:fdb(),
+    ports = #{} :: #{port_id() => #port{}},
+    %% how many ports came up, ever
+    ups = 0 :: non_neg_integer(),
+    %% VLANs whose floods evum_net was told of
+    told = #{} :: #{evum_fdb:vlan() => []},
+    %% floods, made once for many frames
+    floods = #{} :: #{{port_id(), evum_fdb:vlan()} => evum_frames:port_list()},
+    moves = 0 :: non_neg_integer()
+}).
+
+-opaque core() :: #core{}.
+
+%% @doc A switch without ports, of the options of {@link evum_switch_options}.
+-spec new(evum_switch_options:switch()) -> core().
+new(#{forward := Forward} = Options) ->
+    #core{relay = Forward =:= relay, fdb = evum_fdb:new(Options)}.
+
+%% @doc A port has come.
+-spec port_up(port_id(), atom(), non_neg_integer(), core()) -> core().
+port_up(Id, Kind, Peer, #core{ports = Ports, ups = Ups} = Core) ->
+    Port = #port{kind = Kind, peer = Peer, config = evum_switch_options:port_defaults()},
+    changed(Core#core{ports = Ports#{Id => Port}, ups = (Ups + 1) band 16#ffffffff}).
+
+%% @doc A port has gone, and its stations with it. The second is for evum_net.
+-spec port_down(port_id(), core()) -> {core(), iodata()}.
+port_down(Id, #core{ports = Ports, fdb = Fdb} = Core) ->
+    {Gone, Fdb1} = evum_fdb:port_down(Id, Fdb),
+    Core1 = changed(Core#core{ports = maps:remove(Id, Ports), fdb = Fdb1}),
+    {Core1, forget(Gone, Core1)}.
+
+%% @doc A port is to be otherwise. evum_net has to forget all with it, and so
+%% do those stations that are no longer in a VLAN of the port.
+-spec set_port(port_id(), port_config(), core()) -> {ok, core()} | {error, no_port}.
+set_port(Id, Config, #core{ports = Ports, fdb = Fdb} = Core) ->
+    case Ports of
+        #{Id := Port} ->
+            {_, Fdb1} = evum_fdb:flush(Id, Fdb),
+            {ok, changed(Core#core{ports = Ports#{Id := Port#port{config = Config}}, fdb = Fdb1})};
+        #{} ->
+            {error, no_port}
+    end.
+
+changed(Core) ->
+    Core#core{told = #{}, floods = #{}}.
+
+%% @doc The ports, with their kinds and the processes of their peers.
+-spec ports(core()) -> #{port_id() => {Kind :: atom(), Peer :: non_neg_integer()}}.
+ports(#core{ports = Ports}) ->
+    maps:map(fun(_, #port{kind = Kind, peer = Peer}) -> {Kind, Peer} end, Ports).
+
+%% @doc How a port is to be.
+-spec port(port_id(), core()) -> {ok, port_config()} | {error, no_port}.
+port(Id, #core{ports = Ports}) ->
+    case Ports of
+        #{Id := #port{config = Config}} -> {ok, Config};
+        #{} -> {error, no_port}
+    end.
+
+%% @doc Frames that were dropped by what is decided here, by reason.
+-spec drops(port_id(), core()) -> #{atom() => pos_integer()}.
+drops(Id, #core{ports = Ports}) ->
+    case Ports of
+        #{Id := #port{drops = Drops}} -> Drops;
+        #{} -> #{}
+    end.
+
+%% @doc How many times a station was heard of at another port than before.
+-spec moves(core()) -> non_neg_integer().
+moves(#core{moves = Moves}) ->
+    Moves.
+
+%%% Frames
+
+-record(batch, {
+    now :: integer(),
+    out = [] :: iolist(),
+    notices = [] :: [notice()],
+    %% the latest source and destination that evum_net was told of
+    source = none :: evum_fdb:station() | none,
+    destination = none :: evum_fdb:station() | none
+}).
+
+%% @doc Decide on a batch of frames from evum_net: the answer for it, and what
+%% is worth telling people.
+-spec frames(integer(), binary(), core()) -> {ok, iodata(), [notice()], core()} | malformed.
+frames(Now, Bytes, Core) ->
+    case evum_frames:fold(fun frame/3, {#batch{now = Now}, Core}, Bytes) of
+        {ok, {#batch{out = Out, notices = Notices}, Core1}} ->
+            Answer = [evum_frames:answers(byte_size(Bytes)) | lists:reverse(Out)],
+            {ok, Answer, lists:reverse(Notices), Core1};
+        malformed ->
+            malformed
+    end.
+
+frame(#{port := In, vlan := Vlan} = Up, <<To:48, From:48, _/binary>> = Frame, {Batch, Core}) ->
+    case Core#core.ports of
+        #{In := Port} ->
+            case learn(evum_fdb:station(Vlan, From), From, Port, Up, Batch, Core) of
+                {ok, Batch1, Core1} -> decide(To, Port, Up, Frame, Batch1, Core1);
+                {drop, Reason} -> {Batch, dropped(In, Port, Reason, Core)}
+            end;
+        #{} ->
+            {Batch, Core}
+    end;
+frame(_Up, _Runt, Acc) ->
+    Acc.
+
+dropped(In, #port{drops = Drops} = Port, Reason, #core{ports = Ports} = Core) ->
+    Drops1 = maps:update_with(Reason, fun(N) -> N + 1 end, 1, Drops),
+    Core#core{ports = Ports#{In := Port#port{drops = Drops1}}}.
+
+%% IEEE 802: the lowest bit of the first byte marks a group, which is nobody's
+%% source.
+learn(_, From, #port{config = #{learning := Learning}}, _Up, Batch, Core) when
+    not Learning; From =:= 0; From band ?GROUP =/= 0
+->
+    {ok, Batch, Core};
+learn(Station, _, #port{config = #{mac_limit := infinity}}, Up, Batch, Core) ->
+    learned(Station, Up, Batch, Core);
+learn(Station, _, #port{config = #{mac_limit := Limit}}, #{port := In} = Up, Batch, Core) ->
+    #core{fdb = Fdb} = Core,
+    case evum_fdb:is_at(In, Station, Fdb) orelse evum_fdb:count(In, Fdb) < Limit of
+        true -> learned(Station, Up, Batch, Core);
+        false -> {drop, rx_mac_limit}
+    end.
+
+learned(Station, #{port := In, source_known := Known}, #batch{now = Now} = Batch, Core) ->
+    {Outcome, Gone, Fdb} = evum_fdb:learn(Now, In, Station, Core#core.fdb),
+    Core1 = Core#core{fdb = Fdb},
+    case Outcome of
+        known when Known ->
+            {ok, Batch, Core1};
+        static ->
+            {ok, Batch, Core1};
+        {moved, From} ->
+            {Batch1, Core2} = moved({moved, Station, From, In}, Batch, Core1),
+            {ok, tell_source(Station, In, Batch1, Core2), Core2};
+        _ ->
+            {ok, tell_source(Station, In, emit(forget(Gone, Core1), Batch), Core1), Core1}
+    end.
+
+moved(Notice, #batch{notices = Notices} = Batch, #core{moves = Moves} = Core) ->
+    Core1 = Core#core{moves = Moves + 1},
+    case length(Notices) < ?NOTICES of
+        true -> {Batch#batch{notices = [Notice | Notices]}, Core1};
+        false -> {Batch, Core1}
+    end.
+
+emit([], Batch) -> Batch;
+emit(Record, #batch{out = Out} = Batch) -> Batch#batch{out = [Record | Out]}.
+
+forget(_, #core{relay = true}) -> [];
+forget(Stations, _) -> [evum_frames:forget(Station) || Station <- Stations].
+
+tell_source(_, _, Batch, #core{relay = true}) ->
+    Batch;
+tell_source(Station, _, #batch{source = Station} = Batch, _) ->
+    Batch;
+tell_source(Station, In, Batch, #core{fdb = Fdb}) ->
+    {In, Age} = evum_fdb:lookup(Batch#batch.now, Station, Fdb),
+    Batch1 = emit(evum_frames:station(Station, In, Age), Batch),
+    %% What was told of a destination may be of this one.
+    Batch1#batch{source = Station, destination = none}.
+
+%%% Where a frame goes
+
+decide(Group, _Port, Up, Frame, Batch, Core) when Group band ?GROUP =/= 0 ->
+    flood(Up, Frame, Batch, Core);
+decide(To, Port, #{port := In, vlan := Vlan, age := Hint} = Up, Frame, #batch{now = Now} = Batch, Core) ->
+    Station = evum_fdb:station(Vlan, To),
+    Fdb = refresh(Hint, Now, Station, Core#core.fdb),
+    Core1 = Core#core{fdb = Fdb},
+    case evum_fdb:lookup(Now, Station, Fdb) of
+        unknown ->
+            flood(Up, Frame, tell_destination(Station, unknown, 0, Hint, Batch, Core1), Core1);
+        {Out, Age} ->
+            Batch1 = tell_destination(Station, Out, Age, Hint, Batch, Core1),
+            case Out =/= In andalso may_pass(Port, maps:get(Out, Core1#core.ports)) of
+                true -> {emit(evum_frames:down(Out, Vlan, Frame), Batch1), Core1};
+                false -> {Batch1, Core1}
+            end
+    end.
+
+refresh(unknown, _Now, _Station, Fdb) -> Fdb;
+refresh(Age, Now, Station, Fdb) -> evum_fdb:seen(Now - Age, there, Station, Fdb).
+
+tell_destination(_, _, _, _, Batch, #core{relay = true}) ->
+    Batch;
+tell_destination(_, _, _, Hint, Batch, _) when Hint =/= unknown ->
+    Batch;
+tell_destination(Station, _, _, _, #batch{destination = Station} = Batch, _) ->
+    Batch;
+tell_destination(Station, Out, Age, _, Batch, _) ->
+    Batch1 = emit(evum_frames:station(Station, Out, Age), Batch),
+    Batch1#batch{destination = Station}.
+
+flood(#{port := In, vlan := Vlan}, Frame, Batch, #core{floods = Floods} = Core) ->
+    case Floods of
+        #{{In, Vlan} := Ports} ->
+            {emit(evum_frames:down(Ports, Vlan, Frame), Batch), Core};
+        #{} ->
+            {Batch1, Core1} = tell_flood(Vlan, Batch, Core),
+            #core{ports = #{In := Port} = All} = Core1,
+            Ports = evum_frames:ports([
+                Id
+             || {Id, Other} <- maps:to_list(All),
+                Id =/= In,
+                is_member(Vlan, Other),
+                may_pass(Port, Other)
+            ]),
+            Core2 = Core1#core{floods = Floods#{{In, Vlan} => Ports}},
+            {emit(evum_frames:down(Ports, Vlan, Frame), Batch1), Core2}
+    end.
+
+%% evum_net leaves out the port that a frame came from, and isolated pairs.
+tell_flood(_, Batch, #core{relay = true} = Core) ->
+    {Batch, Core};
+tell_flood(Vlan, Batch, #core{told = Told} = Core) when is_map_key(Vlan, Told) ->
+    {Batch, Core};
+tell_flood(Vlan, Batch, #core{told = Told, ups = Ups, ports = Ports} = Core) ->
+    Members = [Id || {Id, Port} <- maps:to_list(Ports), is_member(Vlan, Port)],
+    Record = evum_frames:flood(Vlan, Ups, evum_frames:ports(Members)),
+    {emit(Record, Batch), Core#core{told = Told#{Vlan => []}}}.
+
+is_member(Vlan, #port{config = Config}) ->
+    evum_switch_options:is_member(Vlan, Config).
+
+may_pass(#port{config = #{isolated := true}}, #port{config = #{isolated := true}}) -> false;
+may_pass(_, _) -> true.
+
+%%% Stations
+
+%% @doc evum_net tells whom it has seen.
+-spec seen(integer(), binary(), core()) -> core().
+seen(Now, Seen, #core{fdb = Fdb} = Core) ->
+    Core#core{
+        fdb = lists:foldl(
+            fun({Station, Port, Age}, Acc) -> evum_fdb:seen(Now - Age, Port, Station, Acc) end,
+            Fdb,
+            evum_frames:seen(Seen)
+        )
+    }.
+
+%% @doc Forget who was not seen for the ageing time.
+-spec expire(integer(), core()) -> {core(), iodata()}.
+expire(Now, #core{fdb = Fdb} = Core) ->
+    {Gone, Fdb1} = evum_fdb:expire(Now, Fdb),
+    {Core#core{fdb = Fdb1}, forget(Gone, Core)}.
+
+%% @doc The stations, see {@link evum_fdb:to_list/2}.
+-spec fdb(integer(), core()) -> [{evum_fdb:station(), port_id(), non_neg_integer() | static}].
+fdb(Now, #core{fdb = Fdb}) ->
+    evum_fdb:to_list(Now, Fdb).
+
+%% @doc How many stations were learned.
+-spec size(core()) -> non_neg_integer().
+size(#core{fdb = Fdb}) ->
+    evum_fdb:size(Fdb).
+
+%% @doc A station is at a port from now on, whatever is heard of it.
+-spec add_static(port_id(), evum_fdb:vlan(), evum_fdb:mac(), core()) ->
+    {ok, core(), iodata()} | {error, no_port | not_a_member}.
+add_static(Id, Vlan, Mac, #core{ports = Ports, fdb = Fdb} = Core) ->
+    Station = evum_fdb:station(Vlan, Mac),
+    case Ports of
+        #{Id := Port} ->
+            case is_member(Vlan, Port) of
+                true ->
+                    {ok, Core#core{fdb = evum_fdb:add_static(Id, Station, Fdb)},
+                        forget([Station], Core)};
+                false ->
+                    {error, not_a_member}
+            end;
+        #{} ->
+            {error, no_port}
+    end.
+
+%% @doc Forget a station, static or not.
+-spec remove(evum_fdb:vlan(), evum_fdb:mac(), core()) -> {core(), iodata()}.
+remove(Vlan, Mac, #core{fdb = Fdb} = Core) ->
+    Station = evum_fdb:station(Vlan, Mac),
+    {Core#core{fdb = evum_fdb:remove(Station, Fdb)}, forget([Station], Core)}.
+
+%% @doc Forget all stations that were learned. evum_net has to forget all, too.
+-spec flush(core()) -> core().
+flush(#core{fdb = Fdb} = Core) ->
+    changed(Core#core{fdb = evum_fdb:flush(Fdb)}).
+
+%% @doc Forget the stations that were learned at a port.
+-spec flush(port_id(), core()) -> {core(), iodata()}.
+flush(Id, #core{fdb = Fdb} = Core) ->
+    {Gone, Fdb1} = evum_fdb:flush(Id, Fdb),
+    {Core#core{fdb = Fdb1}, forget(Gone, Core)}.

@@ -1,0 +1,162 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The options of a switch and of its ports, validated whole (pure).
+%%
+%% Of a switch:
+%% <table>
+%% <tr><td>`name'</td><td>a label for people: an atom, string or binary.
+%%   Default: `"switch-N"'</td></tr>
+%% <tr><td>`ageing'</td><td>milliseconds after which a station that was not
+%%   heard of is forgotten. Default: 300 000</td></tr>
+%% <tr><td>`fdb_size'</td><td>how many stations are remembered; the oldest
+%%   goes first. Default: 65536</td></tr>
+%% <tr><td>`forward'</td><td>`cache': decisions are kept in `evum_net', and a
+%%   frame like one that was decided on passes there. `relay': each frame comes
+%%   up to be decided on. Default: `cache'</td></tr>
+%% </table>
+%% The application's environment overrides the defaults of all but `name'.
+-module(evum_switch_options).
+
+-export([switch/1, port/2, port_defaults/0, is_member/2]).
+
+-export_type([switch/0, options/0, port_config/0, error/0]).
+
+-type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
+-type error() :: {bad_option, Key :: term(), Value :: term()}.
+-type switch() :: #{
+    name := binary(),
+    ageing := pos_integer(),
+    fdb_size := pos_integer(),
+    forward := cache | relay
+}.
+-type port_config() :: #{
+    vlan := none | {access, 1..4094} | {trunk, [1..4094], Native :: none | 1..4094},
+    isolated := boolean(),
+    learning := boolean(),
+    mac_limit := infinity | non_neg_integer(),
+    up := boolean()
+}.
+
+%% evum_net counts milliseconds in 32 bits that wrap: half of that, some 24
+%% days.
+-define(AGEING_MAX, 16#7fffffff).
+%% 16 million stations are 0.8 GB of memory.
+-define(FDB_SIZE_MAX, 1 bsl 24).
+
+%% @doc The description of a switch.
+-spec switch(options()) -> {ok, switch()} | {error, error()}.
+switch(Options) when is_list(Options) ->
+    try
+        switch(maps:from_list(lists:reverse(proplists:unfold(Options))))
+    catch
+        error:badarg -> {error, {bad_option, options, Options}}
+    end;
+switch(Options) when is_map(Options) ->
+    Defaults = defaults(),
+    Environment = maps:from_list([
+        {Key, Value}
+     || Key <- maps:keys(Defaults), {ok, Value} <- [environment(Key)]
+    ]),
+    Given = maps:merge(maps:merge(Defaults, Environment), Options),
+    try
+        {ok, maps:merge(#{name => default_name()}, maps:map(fun option/2, Given))}
+    catch
+        throw:{bad_option, _, _} = Error -> {error, Error}
+    end;
+switch(Options) ->
+    {error, {bad_option, options, Options}}.
+
+defaults() ->
+    #{ageing => 300_000, fdb_size => 65536, forward => cache}.
+
+environment(Key) ->
+    case application:get_env(evum, Key) of
+        undefined -> none;
+        {ok, Value} -> {ok, Value}
+    end.
+
+option(name, Name) when is_atom(Name) -> atom_to_binary(Name);
+option(name, Name) -> label(Name);
+option(ageing, Ms) when is_integer(Ms), Ms > 0, Ms =< ?AGEING_MAX -> Ms;
+option(fdb_size, N) when is_integer(N), N > 0, N =< ?FDB_SIZE_MAX -> N;
+option(forward, Forward) when Forward =:= cache; Forward =:= relay -> Forward;
+option(Key, Value) -> throw({bad_option, Key, Value}).
+
+label(Name) ->
+    try unicode:characters_to_binary(Name) of
+        Label when is_binary(Label), Label =/= <<>> -> Label;
+        _ -> throw({bad_option, name, Name})
+    catch
+        error:badarg -> throw({bad_option, name, Name})
+    end.
+
+default_name() ->
+    N = erlang:unique_integer([positive, monotonic]),
+    <<"switch-", (integer_to_binary(N))/binary>>.
+
+%% @doc How a port is before anybody says something else.
+-spec port_defaults() -> port_config().
+port_defaults() ->
+    #{vlan => none, isolated => false, learning => true, mac_limit => infinity, up => true}.
+
+%% @doc A port's description with some of it changed.
+%% <table>
+%% <tr><td>`vlan'</td><td>`none': the port takes frames as they are, tagged or
+%%   not, and is one of those without a VLAN. `{access, V}': of VLAN V, without
+%%   tags. `{trunk, #{vlans => all | [V], native => none | V}}': tagged, but for
+%%   those of the native VLAN. Default: `none'</td></tr>
+%% <tr><td>`isolated'</td><td>isolated ports do not reach one another. Default:
+%%   `false'</td></tr>
+%% <tr><td>`learning'</td><td>whether stations are learned here. Default:
+%%   `true'</td></tr>
+%% <tr><td>`mac_limit'</td><td>how many stations may be learned here; frames of
+%%   others are dropped. Default: `infinity'</td></tr>
+%% <tr><td>`up'</td><td>`false': no frame goes in or out. Default: `true'</td></tr>
+%% </table>
+-spec port(#{atom() => term()}, port_config()) -> {ok, port_config()} | {error, error()}.
+port(Changes, Config) when is_map(Changes) ->
+    try
+        {ok, maps:merge(Config, maps:map(fun port_option/2, Changes))}
+    catch
+        throw:{bad_option, _, _} = Error -> {error, Error}
+    end;
+port(Changes, _Config) ->
+    {error, {bad_option, options, Changes}}.
+
+port_option(vlan, none) ->
+    none;
+port_option(vlan, {access, Vlan} = Access) ->
+    is_vlan(Vlan) orelse throw({bad_option, vlan, Access}),
+    Access;
+port_option(vlan, {trunk, #{} = Trunk}) ->
+    Vlans = maps:get(vlans, Trunk, all),
+    Native = maps:get(native, Trunk, none),
+    IsGood =
+        maps:keys(Trunk) -- [vlans, native] =:= [] andalso
+            (Native =:= none orelse is_vlan(Native)) andalso
+            (Vlans =:= all orelse (is_list(Vlans) andalso lists:all(fun is_vlan/1, Vlans))),
+    IsGood orelse throw({bad_option, vlan, {trunk, Trunk}}),
+    {trunk, trunk_vlans(Vlans, Native), Native};
+port_option(Key, Value) when
+    is_boolean(Value), Key =:= isolated orelse Key =:= learning orelse Key =:= up
+->
+    Value;
+port_option(mac_limit, infinity) ->
+    infinity;
+port_option(mac_limit, N) when is_integer(N), N >= 0 ->
+    N;
+port_option(Key, Value) ->
+    throw({bad_option, Key, Value}).
+
+is_vlan(Vlan) ->
+    is_integer(Vlan) andalso Vlan >= 1 andalso Vlan =< 4094.
+
+trunk_vlans(all, _) -> lists:seq(1, 4094);
+trunk_vlans(Vlans, none) -> lists:usort(Vlans);
+trunk_vlans(Vlans, Native) -> lists:usort([Native | Vlans]).
+
+%% @doc Do frames of a VLAN (0: of none) go out of a port?
+-spec is_member(evum_fdb:vlan(), port_config()) -> boolean().
+is_member(_Vlan, #{up := false}) -> false;
+is_member(Vlan, #{vlan := none}) -> Vlan =:= 0;
+is_member(Vlan, #{vlan := {access, Own}}) -> Vlan =:= Own;
+is_member(Vlan, #{vlan := {trunk, Vlans, _}}) -> lists:member(Vlan, Vlans).
