@@ -5,7 +5,7 @@
 %% Frames are parts of the batch that they came in, not copies.
 -module(evum_frames).
 
--export([fold/3, ports/1, down/3, station/3, forget/1, flood/3, answers/1, seen/1]).
+-export([begun/1, fold/3, ports/1, down/3, station/3, forget/1, flood/3, answers/1, seen/1]).
 
 -export_type([up/0, port_list/0]).
 
@@ -29,6 +29,11 @@
 -define(FLOOD, 3).
 -define(ANSWERS, 4).
 -define(NO_AGE, 16#ffffffff).
+
+%% @doc The time of a batch, by the clock of evum_net, and its frames.
+-spec begun(binary()) -> {evum_fdb:time_ms(), Frames :: binary()} | malformed.
+begun(<<Now:64, Frames/binary>>) -> {Now, Frames};
+begun(_) -> malformed.
 
 %% @doc Fold over the frames of a batch from `evum_net'; `malformed' where the
 %% lengths do not fit.
@@ -67,12 +72,12 @@ down({Count, Ports}, Vlan, Frame) ->
 down(Port, Vlan, Frame) ->
     [<<?FRAME, 0, Vlan:16, 1:32, (byte_size(Frame)):32, Port:32>>, Frame].
 
-%% @doc A station is behind a port, or flooded (`unknown'); it was last seen so
-%% many milliseconds ago, or never ages.
--spec station(evum_fdb:station(), port_id() | unknown, non_neg_integer() | static) -> binary().
-station(Station, unknown, Age) -> station(Station, 0, Age);
+%% @doc A station is behind a port, or flooded (`unknown'); it was last seen at
+%% that time by evum_net's clock, or never ages.
+-spec station(evum_fdb:station(), port_id() | unknown, evum_fdb:time_ms() | static) -> binary().
+station(Station, unknown, Seen) -> station(Station, 0, Seen);
 station(Station, Port, static) -> <<?STATION, 1, 0:16, Station:64, Port:32, 0:32>>;
-station(Station, Port, Age) -> <<?STATION, 0, 0:16, Station:64, Port:32, Age:32>>.
+station(Station, Port, Seen) -> <<?STATION, 0, 0:16, Station:64, Port:32, Seen:32>>.
 
 %% @doc It is not known any more where a station is.
 -spec forget(evum_fdb:station()) -> binary().

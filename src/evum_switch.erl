@@ -330,7 +330,7 @@ format_status(Status) ->
 %%% Messages of evum_net
 
 message({data, Batch}, #state{port = Port, core = Core} = State) ->
-    case evum_switch_core:frames(now_ms(), Batch, Core) of
+    case evum_switch_core:frames(Batch, Core) of
         {ok, Answer, Notices, Core1} ->
             ok = evum_port:data(Port, Answer),
             {noreply, notice(Notices, State#state{core = Core1})};
@@ -395,13 +395,12 @@ answer({ports, From}, {ok, {_, Counters}}, #state{core = Core} = State) ->
 answer({counters, From}, {ok, {Counters, _}}, #state{core = Core} = State) ->
     gen_server:reply(From, [{moves, evum_switch_core:moves(Core)} | Counters]),
     State;
-answer({fdb, From}, {ok, Seen}, #state{core = Core} = State) ->
-    Core1 = evum_switch_core:seen(now_ms(), Seen, Core),
-    gen_server:reply(From, evum_switch_core:fdb(now_ms(), Core1)),
+answer({fdb, From}, {ok, {Now, Seen}}, #state{core = Core} = State) ->
+    Core1 = evum_switch_core:seen(Now, Seen, Core),
+    gen_server:reply(From, evum_switch_core:fdb(Now, Core1)),
     State#state{core = Core1};
-answer(seen, {ok, Seen}, #state{core = Core} = State) ->
+answer(seen, {ok, {Now, Seen}}, #state{core = Core} = State) ->
     _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
-    Now = now_ms(),
     tell(evum_switch_core:expire(Now, evum_switch_core:seen(Now, Seen, Core)), State);
 answer({flush, From}, ok, State) ->
     gen_server:reply(From, ok),

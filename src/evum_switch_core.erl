@@ -6,10 +6,13 @@
 %% does not hold: it tells with each frame what it knew (see {@link evum_frames}),
 %% and gets what it lacked with the answer. With `forward => relay' it is told
 %% nothing, so that each frame comes up.
+%%
+%% The time is that of evum_net's clock, so that here and there an entry ages at
+%% the same moment.
 -module(evum_switch_core).
 
 -export([new/1, port_up/4, port_down/2, set_port/3, ports/1, port/2]).
--export([frames/3, seen/3, expire/2, fdb/2, size/1]).
+-export([frames/2, seen/3, expire/2, fdb/2, size/1]).
 -export([add_static/4, remove/3, flush/1, flush/2]).
 -export([moves/1, drops/2]).
 
@@ -119,15 +122,20 @@ moves(#core{moves = Moves}) ->
 
 %% @doc Decide on a batch of frames from evum_net: the answer for it, and what
 %% is worth telling people.
--spec frames(integer(), binary(), core()) -> {ok, iodata(), [notice()], core()} | malformed.
-frames(Now, Bytes, Core) ->
-    case evum_frames:fold(fun frame/3, {#batch{now = Now}, Core}, Bytes) of
+-spec frames(binary(), core()) -> {ok, iodata(), [notice()], core()} | malformed.
+frames(Bytes, Core) ->
+    maybe_frames(evum_frames:begun(Bytes), byte_size(Bytes), Core).
+
+maybe_frames({Now, Frames}, Size, Core) ->
+    case evum_frames:fold(fun frame/3, {#batch{now = Now}, Core}, Frames) of
         {ok, {#batch{out = Out, notices = Notices}, Core1}} ->
-            Answer = [evum_frames:answers(byte_size(Bytes)) | lists:reverse(Out)],
+            Answer = [evum_frames:answers(Size) | lists:reverse(Out)],
             {ok, Answer, lists:reverse(Notices), Core1};
         malformed ->
             malformed
-    end.
+    end;
+maybe_frames(malformed, _, _) ->
+    malformed.
 
 frame(#{port := In, vlan := Vlan} = Up, <<To:48, From:48, _/binary>> = Frame, {Batch, Core}) ->
     case Core#core.ports of
@@ -195,9 +203,12 @@ tell_source(Station, _, #batch{source = Station} = Batch, _) ->
     Batch;
 tell_source(Station, In, Batch, #core{fdb = Fdb}) ->
     {In, Age} = evum_fdb:lookup(Batch#batch.now, Station, Fdb),
-    Batch1 = emit(evum_frames:station(Station, In, Age), Batch),
+    Batch1 = emit(evum_frames:station(Station, In, seen_at(Age, Batch)), Batch),
     %% What was told of a destination may be of this one.
     Batch1#batch{source = Station, destination = none}.
+
+seen_at(static, _) -> static;
+seen_at(Age, #batch{now = Now}) -> Now - Age.
 
 %%% Where a frame goes
 
@@ -228,7 +239,7 @@ tell_destination(_, _, _, Hint, Batch, _) when Hint =/= unknown ->
 tell_destination(Station, _, _, _, #batch{destination = Station} = Batch, _) ->
     Batch;
 tell_destination(Station, Out, Age, _, Batch, _) ->
-    Batch1 = emit(evum_frames:station(Station, Out, Age), Batch),
+    Batch1 = emit(evum_frames:station(Station, Out, seen_at(Age, Batch)), Batch),
     Batch1#batch{destination = Station}.
 
 flood(#{port := In, vlan := Vlan}, Frame, Batch, #core{floods = Floods} = Core) ->

@@ -62,6 +62,8 @@ as_drawn_test() ->
             {<<4, 0, 0, 0, 1000:32>>, evum_frames:answers(1000)}
         ]
     ],
+    ?assertEqual({7, <<"rest">>}, evum_frames:begun(<<7:64, "rest">>)),
+    ?assertEqual(malformed, evum_frames:begun(<<7:56>>)),
     ?assertEqual(
         [{16#a, 7, 9}, {16#b, 1, 0}], evum_frames:seen(<<16#a:64, 7:32, 9:32, 16#b:64, 1:32, 0:32>>)
     ).

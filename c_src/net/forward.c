@@ -211,7 +211,7 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 static void put_station(struct net *net, const struct frames_down *down)
 {
 	struct forward *forward = &net->forward;
-	uint32_t seen = (uint32_t)net->loop.now_ms - down->age;
+	uint32_t seen = down->seen;
 	struct station *known;
 
 	if (!down->station ||

@@ -44,6 +44,12 @@ static uint64_t get_u64(const uint8_t *at)
 	return be64toh(value);
 }
 
+void frames_begin(uint8_t *at, uint64_t now_ms)
+{
+	now_ms = htobe64(now_ms);
+	memcpy(at, &now_ms, sizeof(now_ms));
+}
+
 void frames_put(uint8_t *at, const struct frames_up *up,
 		const struct frame *frame)
 {
@@ -102,7 +108,7 @@ int frames_next(struct frames_cursor *cursor, struct frames_down *down)
 		return frame_next(cursor, down);
 	case DOWN_STATION:
 		down->port = get_u32(at + 12);
-		down->age = get_u32(at + 16);
+		down->seen = get_u32(at + 16);
 		down->station = get_u64(at + 4);
 		return 1;
 	case DOWN_FORGET:

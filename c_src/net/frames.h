@@ -3,7 +3,9 @@
  * frames - the layout of the data between evum_net and the BEAM: frames that
  * go up to be decided on, and the records that come down.
  *
- *   up    +----------+---------+----------+---------+--------+---------+
+ *   up    +---------+
+ *         | now: 64 |  once, then for each frame
+ *         +----------+---------+----------+---------+--------+---------+
  *         | port: 32 | len: 32 | vlan: 16 | flags:8 | hook:8 | age: 32 |
  *         +----------+---------+----------+---------+--------+---------+
  *         | frame, len bytes                                           |  ...
@@ -14,13 +16,14 @@
  *         +------+----------+----------+-------------------------+
  *         | ports: 32 | len: 32 | port: 32 ... | frame           |
  *         +------------------------------------------------------+
- *         | 1: 8 | flags: 8 | 0: 16 | station: 64 | port: 32 | age: 32 |
+ *         | 1: 8 | flags: 8 | 0: 16 | station: 64 | port: 32 | seen: 32 |
  *         | 2: 8 | 0: 24 | station: 64 |              forget it
  *         | 3: 8 | 0: 8 | vlan: 16 | ups: 32 | ports: 32 | port: 32 ... |
  *         | 4: 8 | 0: 24 | bytes: 32 |                what follows answers them
  *
- * All numbers are big-endian. Here are only the bytes; forward.c says what the
- * records mean, net.c to whom a frame that came down is sent.
+ * All numbers are big-endian. The time is evum_net's own, in milliseconds. Here
+ * are only the bytes; forward.c says what the records mean, net.c to whom a
+ * frame that came down is sent.
  */
 #ifndef EVUM_NET_FRAMES_H
 #define EVUM_NET_FRAMES_H
@@ -30,6 +33,7 @@
 
 #include "frame.h"
 
+#define FRAMES_UP_TIME 8
 #define FRAMES_UP_HEADER 16
 
 /* Flags of a frame that goes up. */
@@ -44,6 +48,8 @@ struct frames_up {
 	uint32_t age; /* ms since the destination was seen, or UP_NO_AGE */
 };
 
+/* Begin a batch at at, which has room for FRAMES_UP_TIME bytes. */
+void frames_begin(uint8_t *at, uint64_t now_ms);
 /* Write one frame to at, which has room for FRAMES_UP_HEADER + frame->len. */
 void frames_put(uint8_t *at, const struct frames_up *up,
 		const struct frame *frame);
@@ -70,7 +76,7 @@ struct frames_down {
 	uint8_t flags;
 	uint16_t vlan;
 	uint64_t station;
-	uint32_t port, age, ups, bytes;
+	uint32_t port, seen, ups, bytes;
 	const uint8_t *ports; /* frames_port() reads the i-th */
 	uint32_t n_ports;
 	const uint8_t *frame;

@@ -85,6 +85,11 @@ void net_frame_up(struct net *net, const struct frames_up *up,
 
 	if (net->batch_len + len > NET_BATCH_MAX)
 		net_flush(net);
+	if (!net->batch_len) {
+		frames_begin(net->batch, (uint64_t)net->loop.now_ms);
+		net->batch_len = FRAMES_UP_TIME;
+		net->forward.sent += FRAMES_UP_TIME;
+	}
 	frames_put(net->batch + net->batch_len, up, frame);
 	net->batch_len += len;
 	net->forward.sent += len;

@@ -155,7 +155,7 @@ static void tell_seen(void *arg, const struct station *station)
 	buf_produced(&seen->buf, SEEN_SIZE);
 }
 
-/* {seen, EveryMs}: {ok, <<Station:64, Port:32, Age:32>> ...} */
+/* {seen, EveryMs}: {ok, {Now, <<Station:64, Port:32, Age:32>> ...}} */
 static int do_seen(struct net *net, struct term_reader *r, ei_x_buff *x)
 {
 	struct seen seen = {.now = (uint32_t)net->loop.now_ms};
@@ -168,6 +168,8 @@ static int do_seen(struct net *net, struct term_reader *r, ei_x_buff *x)
 			 tell_seen, &seen);
 	ei_x_encode_tuple_header(x, 2);
 	put_ok(x);
+	ei_x_encode_tuple_header(x, 2);
+	ei_x_encode_longlong(x, net->loop.now_ms);
 	term_put_binary(x, buf_data(&seen.buf), buf_len(&seen.buf));
 	buf_free(&seen.buf);
 	return 0;

@@ -5,8 +5,6 @@
  */
 #include "net_rig.h"
 
-#define SEEN_NOW 0u
-
 static int a, b, c; /* peers at the ports 1, 2 and 3 */
 
 static void put(uint8_t **at, uint64_t value, int bytes)
@@ -29,7 +27,7 @@ static void station(uint64_t mac, uint32_t port)
 	put(&at, 0, 3);
 	put(&at, mac, 8);
 	put(&at, port, 4);
-	put(&at, SEEN_NOW, 4);
+	put(&at, (uint32_t)rig.net.loop.now_ms, 4);
 	down(bytes, at);
 }
 
@@ -60,7 +58,7 @@ static void answer_with(uint64_t mac, uint32_t port)
 		put(&at, 0, 3);
 		put(&at, mac, 8);
 		put(&at, port, 4);
-		put(&at, SEEN_NOW, 4);
+		put(&at, (uint32_t)rig.net.loop.now_ms, 4);
 	}
 	down(bytes, at);
 }

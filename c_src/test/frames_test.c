@@ -34,6 +34,8 @@ static void a_frame_goes_up_as_drawn(void)
 			       .age = 7};
 	uint8_t bytes[FRAMES_UP_HEADER + 5];
 
+	frames_begin(bytes, 0x0102030405060708);
+	CHECK(!memcmp(bytes, "\1\2\3\4\5\6\7\10", FRAMES_UP_TIME));
 	frames_put(bytes, &up, &frame);
 	CHECK(!memcmp(bytes, "\1\2\3\4\0\0\0\5\5\6\1\11\0\0\0\7frame",
 		      sizeof(bytes)));
@@ -95,7 +97,7 @@ static void decisions_come_down(void)
 	CHECK(frames_next(&cursor, &down) == 1);
 	CHECK(down.op == DOWN_STATION && down.flags == DOWN_STATIC);
 	CHECK(down.station == 0x000502000000000a);
-	CHECK(down.port == 7 && down.age == 9);
+	CHECK(down.port == 7 && down.seen == 9);
 	CHECK(frames_next(&cursor, &down) == 1);
 	CHECK(down.op == DOWN_FORGET && down.station == 0x02000000000a);
 	CHECK(frames_next(&cursor, &down) == 1);

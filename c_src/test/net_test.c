@@ -31,7 +31,7 @@ static void without_credit_nothing_is_read(void)
 	credit(1);
 	CHECK(settle() < 1000);
 	CHECK(rx_frames(1) + rx_frames(2) == BURST_FRAMES);
-	credit(BURST_FRAMES * (FRAMES_UP_HEADER + 60));
+	credit(FRAMES_UP_TIME + BURST_FRAMES * (FRAMES_UP_HEADER + 60));
 	CHECK(settle() < 1000);
 	CHECK(rx_frames(1) + rx_frames(2) > BURST_FRAMES);
 	credit(1 << 20);
