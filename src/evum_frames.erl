@@ -11,14 +11,16 @@
 
 -type port_id() :: evum_fdb:port_id().
 %% What comes with a frame: the port and VLAN it came in at, whether evum_net
-%% knows its source, and for how many milliseconds its destination was not
-%% seen, where evum_net knows that. `hook' is 0, or the hook that it is for.
+%% knows its source, for how many milliseconds its destination was not seen,
+%% where evum_net knows that, and a mask of the hooks that match. A `copy' is
+%% for observers alone: evum_net has passed the frame on.
 -type up() :: #{
     port := port_id(),
     vlan := evum_fdb:vlan(),
     source_known := boolean(),
     age := non_neg_integer() | unknown,
-    hook := 0..255
+    hooks := non_neg_integer(),
+    copy := boolean()
 }.
 %% Ports in the form that frames are sent with, made once for many frames.
 -opaque port_list() :: {Count :: non_neg_integer(), binary()}.
@@ -42,14 +44,15 @@ begun(_) -> malformed.
 fold(
     Fun,
     Acc,
-    <<Port:32, Size:32, Vlan:16, Flags:8, Hook:8, Age:32, Frame:Size/binary, Rest/binary>>
+    <<Port:32, Size:32, Vlan:16, Flags:8, 0, Age:32, Hooks:32, Frame:Size/binary, Rest/binary>>
 ) ->
     Up = #{
         port => Port,
         vlan => Vlan,
         source_known => Flags band 1 =:= 1,
         age => age(Age),
-        hook => Hook
+        hooks => Hooks,
+        copy => Flags band 2 =:= 2
     },
     fold(Fun, Fun(Up, Frame, Acc), Rest);
 fold(_Fun, Acc, <<>>) ->

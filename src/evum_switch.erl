@@ -16,6 +16,7 @@
 -export([start/0, start/1, start_link/0, start_link/1, stop/1]).
 -export([fdb/1, ports/1, counters/1, name/1]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
+-export([hook/3, unhook/2]).
 -export([listen/3, unlisten/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 -export([format_status/1]).
@@ -82,6 +83,8 @@
     {listen, gen_server:from(), Path :: binary(), OwnDir :: boolean()}
     | {unlisten, gen_server:from() | nobody}
     | {ports | counters | fdb | flush, gen_server:from()}
+    | {hook, gen_server:from(), evum_switch_hooks:id()}
+    | {unhook, evum_switch_hooks:id()}
     | configure
     | seen.
 
@@ -174,6 +177,38 @@ add_static(Switch, Port, Vlan, Mac) ->
 forget(Switch, Vlan, Mac) ->
     station_call(Switch, forget, Vlan, Mac).
 
+%% @doc Look at frames, and decide about them.
+%%
+%% `Where' tells which: `all' that come in, those that come `{in, Port}', go
+%% `{out, Port}' or do either, `{port, Port}', those that a filter matches,
+%% `{bpf, "tcp port 80"}' (pcap-filter(7); give addresses, not names), or a
+%% list: all of that at once. Only those frames leave the fast path.
+%%
+%% `What' is a function of the frame or of the frame and {@link
+%% evum_hook:info()}, or a module with `handle_frame/2' ({@link evum_hook}); its
+%% value is `forward', `drop', `{rewrite, Frame}' or `{to, Ports}'. Code that is
+%% loaded anew is used from the next frame on, but for local functions.
+%% `{observer, What}' gets copies, and frames do not wait for it; a process
+%% gets them as `{evum_frame, Info, Frame}', and none while it has 1000 messages
+%% waiting.
+%%
+%% A hook that fails, or returns something else, is removed with a line in the
+%% log; the frame is forwarded.
+-spec hook(pid(), evum_switch_hooks:where(), evum_switch_hooks:what()) ->
+    {ok, evum_switch_hooks:id()}
+    | {error, {bad_option, where | hook, term()} | {bpf, binary()} | too_many_hooks}.
+hook(Switch, Where, What) ->
+    case {evum_switch_hooks:where(Where), evum_switch_hooks:what(What)} of
+        {{ok, Conditions}, {ok, Action}} -> gen_server:call(Switch, {hook, Conditions, Action});
+        {error, _} -> {error, {bad_option, where, Where}};
+        {_, error} -> {error, {bad_option, hook, What}}
+    end.
+
+%% @doc Take a hook away. Frames that come after that do not meet it.
+-spec unhook(pid(), evum_switch_hooks:id()) -> ok | {error, no_hook}.
+unhook(Switch, Hook) ->
+    gen_server:call(Switch, {unhook, Hook}).
+
 station_call(Switch, Request, Vlan, Mac) ->
     case {parse_mac(Mac), is_integer(Vlan) andalso Vlan >= 0 andalso Vlan < 4095} of
         {{ok, Number}, true} -> gen_server:call(Switch, {Request, Vlan, Number});
@@ -263,6 +298,23 @@ handle_call(name, _From, #state{name = Name} = State) ->
     {reply, Name, State};
 handle_call(Query, From, State) when Query =:= ports; Query =:= counters ->
     {noreply, request(counters, none, {Query, From}, State)};
+handle_call({hook, Conditions, Action}, From, #state{core = Core} = State) ->
+    case evum_switch_hooks:add(Conditions, Action, evum_switch_core:hooks(Core)) of
+        {ok, Id, Hook, Hooks} ->
+            State1 = State#state{core = evum_switch_core:with_hooks(Hooks, Core)},
+            Request = evum_switch_hooks:request(Hook),
+            {noreply, request(hook, Request, {hook, From, Id}, State1)};
+        full ->
+            {reply, {error, too_many_hooks}, State}
+    end;
+handle_call({unhook, Id}, _From, #state{core = Core} = State) ->
+    case evum_switch_hooks:remove(Id, evum_switch_core:hooks(Core)) of
+        {ok, Hooks} ->
+            State1 = State#state{core = evum_switch_core:with_hooks(Hooks, Core)},
+            {reply, ok, request(unhook, Id, {unhook, Id}, State1)};
+        error ->
+            {reply, {error, no_hook}, State}
+    end;
 handle_call({listen, Path, OwnDir}, From, State) ->
     {noreply, request(listen, {Path, OwnDir}, {listen, From, Path, OwnDir}, State)};
 handle_call({unlisten, Id}, From, State) ->
@@ -354,10 +406,12 @@ tell({Core, Records}, #state{port = Port} = State) ->
     Records =/= [] andalso evum_port:data(Port, Records),
     State#state{core = Core}.
 
-%% Guests can make stations move with each frame: a few lines will do.
 notice(Notices, State) ->
     lists:foldl(fun notice_one/2, State, Notices).
 
+notice_one({failed, Id}, State) ->
+    request(unhook, Id, {unhook, Id}, State);
+%% Guests can make stations move with each frame: a few lines will do.
 notice_one({moved, Station, From, To}, #state{notices = {Since, Count}} = State) ->
     case now_ms() of
         Now when Now - Since >= ?NOTICE_WINDOW ->
@@ -402,6 +456,16 @@ answer({fdb, From}, {ok, {Now, Seen}}, #state{core = Core} = State) ->
 answer(seen, {ok, {Now, Seen}}, #state{core = Core} = State) ->
     _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
     tell(evum_switch_core:expire(Now, evum_switch_core:seen(Now, Seen, Core)), State);
+answer({hook, From, Id}, ok, State) ->
+    gen_server:reply(From, {ok, Id}),
+    State;
+answer({hook, From, Id}, {error, _} = Error, #state{core = Core} = State) ->
+    {ok, Hooks} = evum_switch_hooks:remove(Id, evum_switch_core:hooks(Core)),
+    gen_server:reply(From, Error),
+    State#state{core = evum_switch_core:with_hooks(evum_switch_hooks:free(Id, Hooks), Core)};
+answer({unhook, Id}, ok, #state{core = Core} = State) ->
+    Hooks = evum_switch_hooks:free(Id, evum_switch_core:hooks(Core)),
+    State#state{core = evum_switch_core:with_hooks(Hooks, Core)};
 answer({flush, From}, ok, State) ->
     gen_server:reply(From, ok),
     State;

@@ -14,6 +14,7 @@
 -export([new/1, port_up/4, port_down/2, set_port/3, ports/1, port/2]).
 -export([frames/2, seen/3, expire/2, fdb/2, size/1]).
 -export([add_static/4, remove/3, flush/1, flush/2]).
+-export([hooks/1, with_hooks/2]).
 -export([moves/1, drops/2]).
 
 -export_type([core/0, port_config/0, notice/0]).
@@ -24,8 +25,10 @@
 
 -type port_id() :: evum_fdb:port_id().
 -type port_config() :: evum_switch_options:port_config().
-%% A station that was at one port speaks at another.
--type notice() :: {moved, evum_fdb:station(), From :: port_id(), To :: port_id()}.
+%% A station that was at one port speaks at another, or a hook has failed.
+-type notice() ::
+    {moved, evum_fdb:station(), From :: port_id(), To :: port_id()}
+    | {failed, evum_switch_hooks:id()}.
 
 -record(port, {
     kind :: atom(),
@@ -45,7 +48,8 @@
     told = #{} :: #{evum_fdb:vlan() => []},
     %% floods, made once for many frames
     floods = #{} :: #{{port_id(), evum_fdb:vlan()} => evum_frames:port_list()},
-    moves = 0 :: non_neg_integer()
+    moves = 0 :: non_neg_integer(),
+    hooks = evum_switch_hooks:new() :: evum_switch_hooks:hooks()
 }).
 
 -opaque core() :: #core{}.
@@ -109,6 +113,16 @@ drops(Id, #core{ports = Ports}) ->
 moves(#core{moves = Moves}) ->
     Moves.
 
+%% @doc The hooks of the switch.
+-spec hooks(core()) -> evum_switch_hooks:hooks().
+hooks(#core{hooks = Hooks}) ->
+    Hooks.
+
+%% @doc The switch with other hooks.
+-spec with_hooks(evum_switch_hooks:hooks(), core()) -> core().
+with_hooks(Hooks, Core) ->
+    Core#core{hooks = Hooks}.
+
 %%% Frames
 
 -record(batch, {
@@ -137,11 +151,13 @@ maybe_frames({Now, Frames}, Size, Core) ->
 maybe_frames(malformed, _, _) ->
     malformed.
 
-frame(#{port := In, vlan := Vlan} = Up, <<To:48, From:48, _/binary>> = Frame, {Batch, Core}) ->
+frame(#{copy := true, hooks := Mask} = Up, Frame, {Batch, #core{hooks = Hooks} = Core}) ->
+    failed(evum_switch_hooks:copies(Mask, info(Up), Frame, Hooks), {Batch, Core});
+frame(#{port := In, vlan := Vlan} = Up, <<_:48, From:48, _/binary>> = Frame, {Batch, Core}) ->
     case Core#core.ports of
         #{In := Port} ->
             case learn(evum_fdb:station(Vlan, From), From, Port, Up, Batch, Core) of
-                {ok, Batch1, Core1} -> decide(To, Port, Up, Frame, Batch1, Core1);
+                {ok, Batch1, Core1} -> hooked(Port, Up, Frame, Batch1, Core1);
                 {drop, Reason} -> {Batch, dropped(In, Port, Reason, Core)}
             end;
         #{} ->
@@ -149,6 +165,53 @@ frame(#{port := In, vlan := Vlan} = Up, <<To:48, From:48, _/binary>> = Frame, {B
     end;
 frame(_Up, _Runt, Acc) ->
     Acc.
+
+hooked(Port, #{hooks := 0} = Up, Frame, Batch, Core) ->
+    {Where, Batch1, Core1} = decide(Port, Up, Frame, Batch, Core),
+    send(Where, Up, Frame, Batch1, Core1);
+hooked(Port, #{hooks := Mask, port := In} = Up, Frame, Batch, #core{hooks = Hooks} = Core) ->
+    Info = info(Up),
+    Failed = evum_switch_hooks:copies(Mask, Info, Frame, Hooks),
+    {Verdict, Frame1, Failed1} = evum_switch_hooks:input(Mask, Info, Frame, Hooks),
+    {Batch1, Core1} = failed(Failed ++ Failed1, {Batch, Core}),
+    case Verdict of
+        forward ->
+            {Where, Batch2, Core2} = decide(Port, Up, Frame1, Batch1, Core1),
+            case evum_switch_hooks:has_output(Mask, Hooks) of
+                true -> output(outs(Where, Up, Core2), Up, Frame1, Batch2, Core2);
+                false -> send(Where, Up, Frame1, Batch2, Core2)
+            end;
+        drop ->
+            {Batch1, dropped(In, maps:get(In, Core1#core.ports), rx_hook_dropped, Core1)};
+        {to, Ports} ->
+            send({ports, Ports}, Up, Frame1, Batch1, Core1)
+    end.
+
+output([], _Up, _Frame, Batch, Core) ->
+    {Batch, Core};
+output([Out | Outs], #{hooks := Mask} = Up, Frame, Batch, #core{hooks = Hooks} = Core) ->
+    {Ports, Frame1, Failed} = evum_switch_hooks:output(Mask, info(Up), Out, Frame, Hooks),
+    {Batch1, Core1} = failed(Failed, {Batch, Core}),
+    {Batch2, Core2} = send({ports, Ports}, Up, Frame1, Batch1, Core1),
+    output(Outs, Up, Frame, Batch2, Core2).
+
+info(#{port := In, vlan := Vlan}) ->
+    #{switch => self(), port => In, vlan => Vlan, direction => in}.
+
+%% They are called no more, even in this batch.
+failed(Ids, Acc) ->
+    lists:foldl(
+        fun(Id, {#batch{notices = Notices} = Batch, #core{hooks = Hooks} = Core}) ->
+            case evum_switch_hooks:remove(Id, Hooks) of
+                {ok, Hooks1} ->
+                    {Batch#batch{notices = [{failed, Id} | Notices]}, Core#core{hooks = Hooks1}};
+                error ->
+                    {Batch, Core}
+            end
+        end,
+        Acc,
+        Ids
+    ).
 
 dropped(In, #port{drops = Drops} = Port, Reason, #core{ports = Ports} = Core) ->
     Drops1 = maps:update_with(Reason, fun(N) -> N + 1 end, 1, Drops),
@@ -212,22 +275,49 @@ seen_at(Age, #batch{now = Now}) -> Now - Age.
 
 %%% Where a frame goes
 
-decide(Group, _Port, Up, Frame, Batch, Core) when Group band ?GROUP =/= 0 ->
-    flood(Up, Frame, Batch, Core);
-decide(To, Port, #{port := In, vlan := Vlan, age := Hint} = Up, Frame, #batch{now = Now} = Batch, Core) ->
+decide(_Port, _Up, <<_:7, 1:1, _/binary>>, Batch, Core) ->
+    {flood, Batch, Core};
+decide(Port, #{port := In, vlan := Vlan, age := Hint}, <<To:48, _/binary>>, Batch, Core) ->
+    #batch{now = Now} = Batch,
     Station = evum_fdb:station(Vlan, To),
     Fdb = refresh(Hint, Now, Station, Core#core.fdb),
     Core1 = Core#core{fdb = Fdb},
     case evum_fdb:lookup(Now, Station, Fdb) of
         unknown ->
-            flood(Up, Frame, tell_destination(Station, unknown, 0, Hint, Batch, Core1), Core1);
+            {flood, tell_destination(Station, unknown, 0, Hint, Batch, Core1), Core1};
         {Out, Age} ->
             Batch1 = tell_destination(Station, Out, Age, Hint, Batch, Core1),
             case Out =/= In andalso may_pass(Port, maps:get(Out, Core1#core.ports)) of
-                true -> {emit(evum_frames:down(Out, Vlan, Frame), Batch1), Core1};
-                false -> {Batch1, Core1}
+                true -> {{port, Out}, Batch1, Core1};
+                false -> {nowhere, Batch1, Core1}
             end
     end.
+
+send(nowhere, _Up, _Frame, Batch, Core) ->
+    {Batch, Core};
+send({port, Out}, #{vlan := Vlan}, Frame, Batch, Core) ->
+    {emit(evum_frames:down(Out, Vlan, Frame), Batch), Core};
+send({ports, []}, _Up, _Frame, Batch, Core) ->
+    {Batch, Core};
+send({ports, Outs}, #{vlan := Vlan}, Frame, Batch, Core) ->
+    {emit(evum_frames:down(evum_frames:ports(Outs), Vlan, Frame), Batch), Core};
+send(flood, Up, Frame, Batch, Core) ->
+    flood(Up, Frame, Batch, Core).
+
+%% The ports that a frame goes to.
+outs(nowhere, _, _) ->
+    [];
+outs({port, Out}, _, _) ->
+    [Out];
+outs(flood, #{port := In, vlan := Vlan}, #core{ports = Ports}) ->
+    Port = maps:get(In, Ports),
+    [
+        Id
+     || {Id, Other} <- lists:sort(maps:to_list(Ports)),
+        Id =/= In,
+        is_member(Vlan, Other),
+        may_pass(Port, Other)
+    ].
 
 refresh(unknown, _Now, _Station, Fdb) -> Fdb;
 refresh(Age, Now, Station, Fdb) -> evum_fdb:seen(Now - Age, there, Station, Fdb).
@@ -242,20 +332,13 @@ tell_destination(Station, Out, Age, _, Batch, _) ->
     Batch1 = emit(evum_frames:station(Station, Out, seen_at(Age, Batch)), Batch),
     Batch1#batch{destination = Station}.
 
-flood(#{port := In, vlan := Vlan}, Frame, Batch, #core{floods = Floods} = Core) ->
+flood(#{port := In, vlan := Vlan} = Up, Frame, Batch, #core{floods = Floods} = Core) ->
     case Floods of
         #{{In, Vlan} := Ports} ->
             {emit(evum_frames:down(Ports, Vlan, Frame), Batch), Core};
         #{} ->
             {Batch1, Core1} = tell_flood(Vlan, Batch, Core),
-            #core{ports = #{In := Port} = All} = Core1,
-            Ports = evum_frames:ports([
-                Id
-             || {Id, Other} <- maps:to_list(All),
-                Id =/= In,
-                is_member(Vlan, Other),
-                may_pass(Port, Other)
-            ]),
+            Ports = evum_frames:ports(outs(flood, Up, Core1)),
             Core2 = Core1#core{floods = Floods#{{In, Vlan} => Ports}},
             {emit(evum_frames:down(Ports, Vlan, Frame), Batch1), Core2}
     end.

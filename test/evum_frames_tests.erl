@@ -8,7 +8,7 @@
 
 up(Frames) ->
     <<
-        <<Port:32, (byte_size(Frame)):32, 0:16, 0, 0, 16#ffffffff:32, Frame/binary>>
+        <<Port:32, (byte_size(Frame)):32, 0:16, 0, 0, 16#ffffffff:32, 0:32, Frame/binary>>
      || {Port, Frame} <- Frames
     >>.
 
@@ -34,18 +34,20 @@ as_drawn_test() ->
                     port => 16#01020304,
                     vlan => 16#0102,
                     source_known => true,
-                    hook => 9,
+                    hooks => 9,
+                    copy => false,
                     age => 7
                 },
                 <<"frame">>
             },
-            {#{port => 5, vlan => 0, source_known => false, hook => 0, age => unknown}, <<>>}
+            {#{port => 5, vlan => 0, source_known => false, hooks => 0, copy => true,
+                age => unknown}, <<>>}
         ]},
         evum_frames:fold(
             fun(Up, Frame, Acc) -> Acc ++ [{Up, Frame}] end,
             [],
-            <<1, 2, 3, 4, 5:32, 1, 2, 1, 9, 7:32, "frame", 5:32, 0:32, 0:16, 0, 0, 255, 255, 255,
-                255>>
+            <<1, 2, 3, 4, 5:32, 1, 2, 1, 0, 7:32, 9:32, "frame", 5:32, 0:32, 0:16, 2, 0, 255,
+                255, 255, 255, 0:32>>
         )
     ),
     [

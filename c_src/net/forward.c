@@ -21,6 +21,7 @@ struct flow {
 	station_key from, to;
 	struct station *source, *destination; /* or NULL */
 	bool anonymous; /* of no station that could be learned */
+	uint32_t hooks; /* that match */
 };
 
 static uint64_t mac_at(const uint8_t *bytes)
@@ -54,6 +55,7 @@ void forward_free(struct forward *forward)
 {
 	forget_floods(forward);
 	stations_free(&forward->stations);
+	hooks_free(&forward->hooks);
 	free(forward->doubts);
 }
 
@@ -130,7 +132,8 @@ static void go_up(struct net *net, const struct flow *flow,
 		  const struct frame *frame)
 {
 	struct forward *forward = &net->forward;
-	struct frames_up up = {.port = flow->port->id, .age = UP_NO_AGE};
+	struct frames_up up = {
+		.port = flow->port->id, .age = UP_NO_AGE, .hooks = flow->hooks};
 	bool news = !source_is_known(flow);
 
 	if (!news)
@@ -144,6 +147,19 @@ static void go_up(struct net *net, const struct flow *flow,
 		*doubt(forward, flow->from) = forward->sent;
 		stations_forget(&forward->stations, flow->from);
 	}
+}
+
+/* For observers. They get none where there is no credit. */
+static void copy_up(struct net *net, const struct flow *flow,
+		    const struct frame *frame, bool may_go_up)
+{
+	struct frames_up up = {
+		.port = flow->port->id, .flags = UP_COPY, .hooks = flow->hooks};
+
+	if (may_go_up)
+		net_frame_up(net, &up, frame);
+	else
+		net_count(net, NET_COPIES_MISSED);
 }
 
 static void send_flood(struct net *net, const struct flow *flow,
@@ -185,8 +201,15 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 	struct net_port *out;
 
 	look_up(net, &flow, frame);
+	if (forward->hooks.used)
+		flow.hooks = hooks_match(&forward->hooks, port->id, frame);
 	port->missed = forward->relay || !source_is_known(&flow) ||
 		       !decided(net, &flow, &flood, &out);
+	if (!port->missed && flow.hooks) {
+		flow.hooks = hooks_match_out(&forward->hooks, flow.hooks,
+					     port->id, out ? out->id : 0);
+		port->missed = flow.hooks & ~forward->hooks.observers;
+	}
 	if (port->missed) {
 		port->wait_for = 0;
 		if (!may_go_up)
@@ -199,6 +222,8 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 		if (port->wait_for > forward->answered)
 			return FORWARD_WAIT;
 	}
+	if (flow.hooks)
+		copy_up(net, &flow, frame, may_go_up);
 	if (flow.source)
 		flow.source->seen = (uint32_t)net->loop.now_ms;
 	if (flood)

@@ -25,6 +25,7 @@
 
 #include "frame.h"
 #include "frames.h"
+#include "hooks.h"
 #include "stations.h"
 
 #define VLANS 4096
@@ -44,6 +45,7 @@ struct flood {
 struct forward {
 	bool relay; /* hold nothing: each frame goes up */
 	struct stations stations;
+	struct hooks hooks;
 	struct flood *floods[VLANS];
 	uint32_t ups; /* ports that came, ever */
 	/* Bytes: gone up; answered when this batch is through; before it. */

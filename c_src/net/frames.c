@@ -57,8 +57,9 @@ void frames_put(uint8_t *at, const struct frames_up *up,
 	put_u32(at + 4, frame->len);
 	put_u16(at + 8, up->vlan);
 	at[10] = up->flags;
-	at[11] = up->hook;
+	at[11] = 0;
 	put_u32(at + 12, up->age);
+	put_u32(at + 16, up->hooks);
 	frame_copy(frame, at + FRAMES_UP_HEADER);
 }
 

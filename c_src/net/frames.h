@@ -6,9 +6,9 @@
  *   up    +---------+
  *         | now: 64 |  once, then for each frame
  *         +----------+---------+----------+---------+--------+---------+
- *         | port: 32 | len: 32 | vlan: 16 | flags:8 | hook:8 | age: 32 |
+ *         | port: 32 | len: 32 | vlan: 16 | flags:8 | 0: 8   | age: 32 |
  *         +----------+---------+----------+---------+--------+---------+
- *         | frame, len bytes                                           |  ...
+ *         | hooks: 32 | frame, len bytes                               |  ...
  *         +------------------------------------------------------------+
  *
  *   down  +------+----------+----------+
@@ -34,18 +34,20 @@
 #include "frame.h"
 
 #define FRAMES_UP_TIME 8
-#define FRAMES_UP_HEADER 16
+#define FRAMES_UP_HEADER 20
 
 /* Flags of a frame that goes up. */
 #define UP_SOURCE_KNOWN 1 /* at this port, in the cache */
+#define UP_COPY 2	  /* for observers; the frame itself has gone on */
 /* Its age where the cache does not know the destination. */
 #define UP_NO_AGE UINT32_MAX
 
 struct frames_up {
 	uint32_t port;
 	uint16_t vlan;
-	uint8_t flags, hook;
-	uint32_t age; /* ms since the destination was seen, or UP_NO_AGE */
+	uint8_t flags;
+	uint32_t age;	/* ms since the destination was seen, or UP_NO_AGE */
+	uint32_t hooks; /* those that match */
 };
 
 /* Begin a batch at at, which has room for FRAMES_UP_TIME bytes. */

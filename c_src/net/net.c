@@ -18,6 +18,7 @@ const char *const net_counter_names[NET_COUNTERS] = {
 	[NET_SURPLUS_BYTES] = "surplus_bytes",
 	[NET_TIMEOUT] = "timeout",
 	[NET_FRAMES_UP] = "frames_up",
+	[NET_COPIES_MISSED] = "copies_missed",
 };
 
 int net_init(struct net *net, const struct port_ops *ops, int in_fd, int out_fd)

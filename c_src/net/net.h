@@ -55,7 +55,8 @@ enum net_counter {
 	NET_SHORT_REQUEST,
 	NET_SURPLUS_BYTES,
 	NET_TIMEOUT,
-	NET_FRAMES_UP, /* that the BEAM had to decide on */
+	NET_FRAMES_UP,	   /* that the BEAM had to decide on */
+	NET_COPIES_MISSED, /* by observers, while the BEAM was busy */
 	NET_COUNTERS
 };
 extern const char *const net_counter_names[NET_COUNTERS];

@@ -183,6 +183,58 @@ static int do_flush(struct net *net, struct term_reader *r, ei_x_buff *x)
 	return 0;
 }
 
+static void put_hook_error(ei_x_buff *x, const char *error)
+{
+	ei_x_encode_tuple_header(x, 2);
+	ei_x_encode_atom(x, "error");
+	ei_x_encode_tuple_header(x, 2);
+	ei_x_encode_atom(x, "bpf");
+	term_put_binary(x, error, strlen(error));
+}
+
+/* {hook, {Bit, Observer, In, Out, Either, Filter}} */
+static int do_hook(struct net *net, struct term_reader *r, ei_x_buff *x)
+{
+	struct hook hook = {.observer = false};
+	char *filter, *error = NULL;
+	uint32_t bit;
+	int err;
+
+	term_tuple(r);
+	bit = (uint32_t)term_u64(r);
+	hook.observer = term_bool(r);
+	hook.in = (uint32_t)term_u64(r);
+	hook.out = (uint32_t)term_u64(r);
+	hook.either = (uint32_t)term_u64(r);
+	filter = term_binary(r, NULL);
+	err = r->err;
+	if (err) {
+		free(filter);
+		return err;
+	}
+	err = hooks_set(&net->forward.hooks, bit, &hook, filter, &error);
+	free(filter);
+	if (error)
+		put_hook_error(x, error);
+	else if (err)
+		term_put_error(x, "hook", err);
+	else
+		put_ok(x);
+	free(error);
+	return 0;
+}
+
+static int do_unhook(struct net *net, struct term_reader *r, ei_x_buff *x)
+{
+	uint32_t bit = (uint32_t)term_u64(r);
+
+	if (r->err)
+		return r->err;
+	hooks_clear(&net->forward.hooks, bit);
+	put_ok(x);
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	int (*handle)(struct net *, struct term_reader *, ei_x_buff *);
@@ -190,7 +242,8 @@ static const struct {
 	{"listen", do_listen},	     {"unlisten", do_unlisten},
 	{"close", do_close},	     {"counters", do_counters},
 	{"configure", do_configure}, {"seen", do_seen},
-	{"flush", do_flush},
+	{"flush", do_flush},	     {"hook", do_hook},
+	{"unhook", do_unhook},
 };
 
 int requests_handle(struct net *net, const char *term)

@@ -30,14 +30,14 @@ static void a_frame_goes_up_as_drawn(void)
 	struct frames_up up = {.port = 0x01020304,
 			       .vlan = 0x0506,
 			       .flags = UP_SOURCE_KNOWN,
-			       .hook = 9,
-			       .age = 7};
+			       .age = 7,
+			       .hooks = 9};
 	uint8_t bytes[FRAMES_UP_HEADER + 5];
 
 	frames_begin(bytes, 0x0102030405060708);
 	CHECK(!memcmp(bytes, "\1\2\3\4\5\6\7\10", FRAMES_UP_TIME));
 	frames_put(bytes, &up, &frame);
-	CHECK(!memcmp(bytes, "\1\2\3\4\0\0\0\5\5\6\1\11\0\0\0\7frame",
+	CHECK(!memcmp(bytes, "\1\2\3\4\0\0\0\5\5\6\1\0\0\0\0\7\0\0\0\11frame",
 		      sizeof(bytes)));
 }
 
@@ -53,7 +53,7 @@ static void a_frame_in_pieces_goes_up_as_one(void)
 	uint8_t bytes[FRAMES_UP_HEADER + 5];
 
 	frames_put(bytes, &up, &frame);
-	CHECK(!memcmp(bytes, "\0\0\0\7\0\0\0\5\0\0\0\0\0\0\0\0frame",
+	CHECK(!memcmp(bytes, "\0\0\0\7\0\0\0\5\0\0\0\0\0\0\0\0\0\0\0\0frame",
 		      sizeof(bytes)));
 }
 
