@@ -2,9 +2,10 @@
 %% @doc A control socket of a switch: where machines plug in.
 %%
 %% At its path, `evum_net' serves the uml_switch control protocol; at the same
-%% path with `.bess' behind it, the vector transport of that name. The process
-%% stands for the two sockets: they are removed when it ends, and it ends with
-%% its switch. Ports that are up stay up without it.
+%% path with `.bess' behind it, the vector transport of that name, and with
+%% `.vhost', virtio network cards (vhost-user). The process stands for these
+%% sockets: they are removed when it ends, and it ends with its switch. Ports that
+%% are up stay up without it.
 %%
 %% There is one default path in a BEAM, the file `evum.ctl' in the run
 %% directory. That is, in this order:
@@ -35,7 +36,7 @@
 -include_lib("kernel/include/file.hrl").
 
 %% unix(7): sun_path takes 108 bytes, and clients want a NUL at its end.
--define(PATH_MAX, 107 - length(".bess")).
+-define(PATH_MAX, 107 - length(".vhost")).
 
 -type error() ::
     {bad_option, path | run_dir | switch, term()}

@@ -58,7 +58,7 @@
 %% `tx_errors' (its socket refused).
 -type port_info() :: #{
     id := evum_fdb:port_id(),
-    kind := daemon | bess,
+    kind := daemon | bess | vhost,
     peer := non_neg_integer(),
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
@@ -492,8 +492,8 @@ lost(Status, #state{listeners = Listeners} = State) ->
 
 %% What evum_net left behind when it was killed.
 remove_files(#listener{path = Path, own_dir = OwnDir}) ->
-    _ = file:delete(Path),
-    _ = file:delete(<<Path/binary, ".bess">>),
+    Suffixes = [<<>>, <<".bess">>, <<".vhost">>],
+    lists:foreach(fun(Suffix) -> file:delete(<<Path/binary, Suffix/binary>>) end, Suffixes),
     _ = OwnDir andalso file:del_dir(filename:dirname(Path)),
     ok.
 

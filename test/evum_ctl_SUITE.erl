@@ -167,7 +167,7 @@ killed_ctl_leaves_nothing(Config) ->
 bad_paths(Config) ->
     Switch = ?config(switch, Config),
     Dir = ?config(dir, Config),
-    Longest = filename:join(Dir, lists:duplicate(102 - length(Dir) - 1, $x)),
+    Longest = filename:join(Dir, lists:duplicate(107 - length(".vhost") - length(Dir) - 1, $x)),
     [
         ?assertEqual({error, {bad_option, path, Path}}, evum_ctl:start(Switch, Path))
      || Path <- [Longest ++ "x", "", <<>>, 17, "a\0b", [foo], {a}]

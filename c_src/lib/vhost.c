@@ -231,6 +231,7 @@ static void dev_close(struct vhost_dev *dev)
 	stop_all(dev);
 	dev->open = false;
 	for (unsigned int i = 0; i < dev->ops->n_queues; i++) {
+		loop_task_cancel(dev->loop, &dev->queues[i].again);
 		close_fd(&dev->queues[i].kick_fd);
 		close_fd(&dev->queues[i].call_fd);
 	}

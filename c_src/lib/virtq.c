@@ -231,9 +231,9 @@ bool virtq_kicks_on(struct virtq *ring)
 {
 	ring->kicks_off = false;
 	if (ring->event_idx)
-		WRITE(avail_event(ring), ring->taken, RELAXED);
+		WRITE(avail_event(ring), ring->seen, RELAXED);
 	else
 		WRITE(&ring->used->flags, 0, RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return READ(&ring->avail->idx, RELAXED) != ring->taken;
+	return READ(&ring->avail->idx, RELAXED) != ring->seen;
 }

@@ -97,7 +97,10 @@ void virtq_put(struct virtq *ring, uint16_t head, uint32_t len);
 bool virtq_publish(struct virtq *ring);
 
 void virtq_kicks_off(struct virtq *ring);
-/* True: chains wait already, and will not be kicked for. */
+/*
+ * Ask for a kick when more comes than was seen here before. True: it has come
+ * already, and will not be kicked for.
+ */
 bool virtq_kicks_on(struct virtq *ring);
 
 #endif

@@ -13,9 +13,17 @@
 #include "net.h"
 #include "port_bess.h"
 #include "port_daemon.h"
+#include "port_vhost.h"
 
-#define SOCKETS(listener) \
-	(sizeof((listener)->sockets) / sizeof((listener)->sockets[0]))
+static const struct {
+	const char *suffix;
+	int type;
+	void (*accepted)(struct net *net, int fd);
+} doors[LISTENER_SOCKETS] = {
+	{"", SOCK_STREAM, daemon_accepted},
+	{LISTENER_BESS_SUFFIX, SOCK_SEQPACKET, bess_accepted},
+	{LISTENER_VHOST_SUFFIX, SOCK_STREAM, vhost_accepted},
+};
 
 static void listen_ready(struct loop_fd *entry, uint32_t events);
 
@@ -117,11 +125,26 @@ static void listener_free(struct loop_garbage *garbage)
 	free(container_of(garbage, struct listener, garbage));
 }
 
+/* Nothing is bound before it is known that all names fit. */
+static int listener_bind(struct listener *listener, const char *path,
+			 const char **step)
+{
+	int err = 0;
+
+	*step = "path";
+	for (size_t i = 0; i < LISTENER_SOCKETS && !err; i++)
+		err = listen_address(&listener->sockets[i], path,
+				     doors[i].suffix);
+	for (size_t i = 0; i < LISTENER_SOCKETS && !err; i++)
+		err = listen_socket_open(&listener->sockets[i], doors[i].type,
+					 step);
+	return err;
+}
+
 int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
 		  const char **step)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
-	struct listen_socket *control, *bess;
 	int err;
 
 	*step = "listen";
@@ -129,24 +152,16 @@ int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
 		return -ENOMEM;
 	listener->net = net;
 	listener->own_dir = own_dir;
-	control = &listener->sockets[0];
-	bess = &listener->sockets[1];
-	*control = (struct listen_socket){.listener = listener,
-					  .accepted = daemon_accepted,
-					  .fd = -1,
-					  .io.fd = -1};
-	*bess = *control;
-	bess->accepted = bess_accepted;
-	*step = "path";
-	err = listen_address(control, path, "");
-	if (!err)
-		err = listen_address(bess, path, LISTENER_BESS_SUFFIX);
-	if (!err)
-		err = listen_socket_open(control, SOCK_STREAM, step);
-	if (!err)
-		err = listen_socket_open(bess, SOCK_SEQPACKET, step);
+	for (size_t i = 0; i < LISTENER_SOCKETS; i++)
+		listener->sockets[i] =
+			(struct listen_socket){.listener = listener,
+					       .accepted = doors[i].accepted,
+					       .fd = -1,
+					       .io.fd = -1};
+	err = listener_bind(listener, path, step);
 	if (err) {
-		listen_socket_close(control);
+		for (size_t i = 0; i < LISTENER_SOCKETS; i++)
+			listen_socket_close(&listener->sockets[i]);
 		free(listener);
 		return err;
 	}
@@ -158,7 +173,7 @@ int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
 
 void listener_close(struct listener *listener)
 {
-	for (size_t i = 0; i < SOCKETS(listener); i++)
+	for (size_t i = 0; i < LISTENER_SOCKETS; i++)
 		listen_socket_close(&listener->sockets[i]);
 	/* Somebody else's files may be there by now: then it stays. */
 	if (listener->own_dir)
@@ -180,7 +195,7 @@ struct listener *listener_by_id(struct net *net, uint32_t id)
 
 static void listener_pause(struct listener *listener)
 {
-	for (size_t i = 0; i < SOCKETS(listener); i++)
+	for (size_t i = 0; i < LISTENER_SOCKETS; i++)
 		loop_del(&listener->net->loop, &listener->sockets[i].io);
 }
 
@@ -199,7 +214,7 @@ void listener_resume(struct listener *listener)
 {
 	struct loop *loop = &listener->net->loop;
 
-	for (size_t i = 0; i < SOCKETS(listener); i++) {
+	for (size_t i = 0; i < LISTENER_SOCKETS; i++) {
 		struct listen_socket *sock = &listener->sockets[i];
 
 		if (sock->io.fd < 0 &&

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * listener - the sockets at which clients come in: a pair at one path.
+ * listener - the sockets at which clients come in, at one path.
  *
  *   PATH       stream, the uml_switch control protocol (port_daemon)
  *   PATH.bess  SEQPACKET, a frame a packet (port_bess)
+ *   PATH.vhost stream, vhost-user (port_vhost)
  *
  * A socket file that nobody listens at any more is replaced; a live one is
  * left alone. On the way out only files that are still the own ones go.
@@ -22,6 +23,8 @@
 #include "loop.h"
 
 #define LISTENER_BESS_SUFFIX ".bess"
+#define LISTENER_VHOST_SUFFIX ".vhost"
+#define LISTENER_SOCKETS 3
 /* Wait before accepting again without descriptors, milliseconds. */
 #define LISTENER_RETRY_MS 100
 /* Connections taken in one turn of the loop. */
@@ -44,7 +47,7 @@ struct listener {
 	struct net *net;
 	uint32_t id;
 	bool own_dir; /* the folder goes with the sockets */
-	struct listen_socket sockets[2];
+	struct listen_socket sockets[LISTENER_SOCKETS];
 	struct loop_timer retry;
 	struct loop_garbage garbage;
 	LIST_ENTRY(listener) link;

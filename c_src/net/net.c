@@ -19,14 +19,16 @@ const char *const net_counter_names[NET_COUNTERS] = {
 	[NET_TIMEOUT] = "timeout",
 	[NET_FRAMES_UP] = "frames_up",
 	[NET_COPIES_MISSED] = "copies_missed",
+	[NET_BROKEN_VHOST] = "broken_vhost",
 };
 
 int net_init(struct net *net, const struct port_ops *ops, int in_fd, int out_fd)
 {
 	int err;
 
-	*net = (struct net){.batch = malloc(NET_BATCH_MAX)};
-	if (!net->batch)
+	*net = (struct net){.batch = malloc(NET_BATCH_MAX),
+			    .complete = calloc(1, sizeof(*net->complete))};
+	if (!net->batch || !net->complete)
 		return -ENOMEM;
 	TAILQ_INIT(&net->paused_ports);
 	err = burst_init(&net->burst);
@@ -51,6 +53,8 @@ void net_close(struct net *net)
 	burst_free(&net->burst);
 	forward_free(&net->forward);
 	free(net->batch);
+	free(net->complete);
+	free(net->vhost);
 }
 
 const char *net_errno_name(struct net *net, int err)
@@ -79,8 +83,8 @@ static void net_turn_end(struct loop_garbage *turn_end)
 	turn_end->release = NULL;
 }
 
-void net_frame_up(struct net *net, const struct frames_up *up,
-		  const struct frame *frame)
+static void net_put_up(struct net *net, const struct frames_up *up,
+		       const struct frame *frame)
 {
 	size_t len = FRAMES_UP_HEADER + frame->len;
 
@@ -100,10 +104,29 @@ void net_frame_up(struct net *net, const struct frames_up *up,
 		loop_defer(&net->loop, &net->turn_end, net_turn_end);
 }
 
+void net_frame_up(struct net *net, const struct frames_up *up,
+		  const struct frame *frame)
+{
+	struct complete *complete = net->complete;
+	struct frame frames[BURST_FRAMES];
+	struct offload_cut cut;
+	unsigned int n;
+
+	if (!frame_is_partial(frame)) {
+		net_put_up(net, up, frame);
+		return;
+	}
+	offload_begin(&cut, frame, complete->whole);
+	while ((n = complete_next(complete, &cut, frames)) > 0)
+		for (unsigned int i = 0; i < n; i++)
+			net_put_up(net, up, &frames[i]);
+}
+
 void net_flush_ports(struct net *net)
 {
 	while (!LIST_EMPTY(&net->dirty_ports))
 		netport_flush(LIST_FIRST(&net->dirty_ports));
+	complete_reset(net->complete);
 }
 
 static void net_frame_down(struct net *net, const struct frames_down *down)

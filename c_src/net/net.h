@@ -2,7 +2,7 @@
 /*
  * net - the one context of evum_net, and what its parts ask of one another.
  *
- *   clients -- listener --> port_daemon, port_bess (kinds of netport)
+ *   clients -- listener --> port_daemon, port_bess, ... (kinds of netport)
  *                              |  ^
  *                netport_input |  | netport_send
  *                              v  |
@@ -27,6 +27,7 @@
 #include <sys/queue.h>
 
 #include "burst.h"
+#include "complete.h"
 #include "forward.h"
 #include "frame.h"
 #include "listener.h"
@@ -57,6 +58,7 @@ enum net_counter {
 	NET_TIMEOUT,
 	NET_FRAMES_UP,	   /* that the BEAM had to decide on */
 	NET_COPIES_MISSED, /* by observers, while the BEAM was busy */
+	NET_BROKEN_VHOST,  /* broke a rule, or took its memory away */
 	NET_COUNTERS
 };
 extern const char *const net_counter_names[NET_COUNTERS];
@@ -68,6 +70,8 @@ struct net {
 	struct loop loop;
 	struct port beam;
 	struct burst burst;
+	struct complete *complete;
+	struct vhost_scratch *vhost; /* of port_vhost; NULL before the first */
 
 	uint8_t *batch; /* NET_BATCH_MAX bytes, towards the BEAM */
 	size_t batch_len;
@@ -103,6 +107,7 @@ const char *net_errno_name(struct net *net, int err);
 
 /* Is there credit for one more burst? */
 bool net_takes_frames(const struct net *net);
+/* One that is not complete goes up as the frames that it stands for. */
 void net_frame_up(struct net *net, const struct frames_up *up,
 		  const struct frame *frame);
 /* Hand a batch that came down to its ports. 0 or -EBADMSG. */

@@ -2,6 +2,7 @@
 #include "netport.h"
 
 #include <errno.h>
+#include <linux/virtio_net.h>
 #include <string.h>
 
 #include "net.h"
@@ -11,6 +12,7 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_RX_BYTES] = "rx_bytes",
 	[NETPORT_RX_RUNTS] = "rx_runts",
 	[NETPORT_RX_GIANTS] = "rx_giants",
+	[NETPORT_RX_BAD] = "rx_bad",
 	[NETPORT_RX_DROPPED] = "rx_dropped",
 	[NETPORT_TX_FRAMES] = "tx_frames",
 	[NETPORT_TX_BYTES] = "tx_bytes",
@@ -26,6 +28,22 @@ struct waiting {
 _Static_assert(sizeof(struct waiting) == 16, "see NETPORT_BACKLOG_OWN");
 
 static void netport_ready(struct loop_fd *entry, uint32_t events);
+
+static bool netport_takes(const struct net_port *port,
+			  const struct frame *frame)
+{
+	unsigned int needs = frame->n_rest ? NETPORT_TAKES_PIECES : 0;
+
+	if (frame->offload.flags & FRAME_NEEDS_CSUM)
+		needs |= NETPORT_TAKES_CSUM;
+	if (frame->offload.gso_type == VIRTIO_NET_HDR_GSO_TCPV4)
+		needs |= NETPORT_TAKES_TCP4;
+	else if (frame->offload.gso_type == VIRTIO_NET_HDR_GSO_TCPV6)
+		needs |= NETPORT_TAKES_TCP6;
+	else if (frame->offload.gso_type)
+		return false;
+	return !(needs & ~port->takes);
+}
 
 /*
  * A port that wants nothing is taken out of the epoll set, since EPOLLHUP is
@@ -337,7 +355,7 @@ void netport_down(struct net_port *port, const char *reason)
 	port->ops->close(port);
 }
 
-void netport_send(struct net_port *port, const struct frame *frame)
+static void netport_note(struct net_port *port, const struct frame *frame)
 {
 	if (port->n_pending == BURST_FRAMES)
 		netport_flush(port);
@@ -346,6 +364,39 @@ void netport_send(struct net_port *port, const struct frame *frame)
 	if (!port->n_pending)
 		LIST_INSERT_HEAD(&port->net->dirty_ports, port, dirty_link);
 	port->pending[port->n_pending++] = *frame;
+}
+
+static void netport_send_complete(struct net_port *port,
+				  const struct frame *frame)
+{
+	struct complete *complete = port->net->complete;
+	struct frame frames[BURST_FRAMES];
+	uint8_t *room = complete_room(complete, frame);
+	struct offload_cut cut;
+	unsigned int n;
+
+	if (room) {
+		offload_begin(&cut, frame, room);
+		frames[0] = (struct frame){.bytes = room,
+					   .len = offload_next(&cut, room)};
+		netport_note(port, frames);
+		return;
+	}
+	offload_begin(&cut, frame, complete->whole);
+	while ((n = complete_next(complete, &cut, frames)) > 0) {
+		for (unsigned int i = 0; i < n; i++)
+			netport_note(port, &frames[i]);
+		/* The segments' place is wanted again. */
+		netport_flush(port);
+	}
+}
+
+void netport_send(struct net_port *port, const struct frame *frame)
+{
+	if (netport_takes(port, frame))
+		netport_note(port, frame);
+	else
+		netport_send_complete(port, frame);
 }
 
 void netport_flush(struct net_port *port)

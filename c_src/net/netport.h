@@ -55,6 +55,12 @@
 #define NETPORT_HELD_OWN (128u << 10)
 #define NETPORT_HELD_MAX ((size_t)BURST_FRAMES * (FRAME_MAX + 16))
 
+/* What a peer takes beside frames that are complete and in one piece. */
+#define NETPORT_TAKES_PIECES 1u
+#define NETPORT_TAKES_CSUM 2u
+#define NETPORT_TAKES_TCP4 4u
+#define NETPORT_TAKES_TCP6 8u
+
 struct net;
 struct net_port;
 
@@ -80,6 +86,7 @@ enum netport_counter {
 	NETPORT_RX_BYTES,
 	NETPORT_RX_RUNTS,   /* shorter than an Ethernet header; not switched */
 	NETPORT_RX_GIANTS,  /* above 65535 bytes; not switched */
+	NETPORT_RX_BAD,	    /* an offload that does not fit; not switched */
 	NETPORT_RX_DROPPED, /* no memory to hold them until they may go on */
 	NETPORT_TX_FRAMES,
 	NETPORT_TX_BYTES,
@@ -94,6 +101,7 @@ struct net_port {
 	const struct port_kind_ops *ops;
 	uint32_t id; /* 0: not up */
 	int32_t peer_pid;
+	unsigned int takes; /* NETPORT_TAKES_*, may change while it is up */
 	int fd; /* carries the frames, or -1; closed by ops->close */
 	struct loop_fd io;
 	bool paused;	   /* not read until the BEAM takes or answers frames */
@@ -133,7 +141,8 @@ void netport_writable(struct net_port *port);
 
 /*
  * Send a frame: it is noted and goes with netport_flush(), so its bytes have
- * to stay where they are until then.
+ * to stay where they are until then. It is made complete for a peer that does
+ * not take it as it is.
  */
 void netport_send(struct net_port *port, const struct frame *frame);
 void netport_flush(struct net_port *port);

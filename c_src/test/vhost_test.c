@@ -143,7 +143,7 @@ static void a_device_comes_up_and_echoes(void)
 			  8) == 8);
 	CHECK(features == 0x220);
 	data = front_alloc(&echo.front, 4096);
-	memcpy(data, "hello", 5);
+	memcpy(data, "hello", sizeof("hello"));
 	front_desc(queue, 0, front_addr(&echo.front, data), 5,
 		   VRING_DESC_F_NEXT, 1);
 	front_desc(queue, 1, front_addr(&echo.front, data + 100), 5,
