@@ -9,7 +9,7 @@
 
 -export([find/1, info/0, info/1, has/2, transports/1, has_seccomp_mode/1]).
 
--export_type([kernel/0, reason/0]).
+-export_type([kernel/0, transport/0, reason/0]).
 
 %% A kernel tells its configuration within that time, ms ...
 -define(ASK_TIMEOUT, 10000).
@@ -37,6 +37,7 @@
     %% its delay loop on this host, see {@link evum_lpj}
     lpj => {ok, pos_integer()} | unknown
 }.
+-type transport() :: vhost | daemon | bess.
 -type reason() ::
     {no_kernel, [string()]}
     | {not_executable, file:filename()}
@@ -93,11 +94,16 @@ find(Path) ->
 has(Feature, #{features := Features}) ->
     maps:is_key(iolist_to_binary(Feature), Features).
 
-%% @doc The ways its interface can take to a switch, best first. `daemon' is
-%% gone from Linux 6.16 on, which ignores `eth0=' without a word.
--spec transports(kernel()) -> [daemon | bess].
-transports(Kernel) ->
-    [daemon || has("UML_NET_DAEMON", Kernel)] ++ [bess || has("UML_NET_VECTOR", Kernel)].
+%% @doc The ways its interface can take to a switch, best first. `vhost' needs
+%% its drivers built in, since the card has to be there before any module can be
+%% loaded. `daemon' is gone from Linux 6.16 on, which ignores `eth0=' without a
+%% word.
+-spec transports(kernel()) -> [transport()].
+transports(#{features := Features} = Kernel) ->
+    BuiltIn = maps:with([<<"VIRTIO_UML">>, <<"VIRTIO_NET">>], Features),
+    [vhost || maps:values(BuiltIn) =:= [y, y]] ++
+        [daemon || has("UML_NET_DAEMON", Kernel)] ++
+        [bess || has("UML_NET_VECTOR", Kernel)].
 
 %% @doc Whether its user processes can run under seccomp in place of ptrace.
 -spec has_seccomp_mode(kernel()) -> boolean().

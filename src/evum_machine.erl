@@ -42,8 +42,8 @@
 %% <tr><td>`isolation'</td><td>`fast': programs in the machine may read and write
 %%   all of its memory, where the kernel has seccomp mode; `strict': they may not.
 %%   Default: `fast'</td></tr>
-%% <tr><td>`transport'</td><td>`auto', `daemon' or `bess'. Default:
-%%   `auto'</td></tr>
+%% <tr><td>`transport'</td><td>how `eth0' reaches the switch: `vhost', `daemon',
+%%   `bess', or `auto', the best that the kernel has. Default: `auto'</td></tr>
 %% <tr><td>`transcript'</td><td>how many bytes of the console
 %%   `evum:transcript/1' tells; or `{file, Path}', a file that each line is
 %%   written to as well, with its time. Default: 65536</td></tr>
@@ -94,7 +94,7 @@
     init := default | [binary(), ...],
     mac := random | <<_:48>>,
     switch := default | none | pid() | binary(),
-    transport := auto | daemon | bess,
+    transport := auto | evum_kernel:transport(),
     cpu := evum_cpus:choice(),
     cpus := pos_integer(),
     isolation := fast | strict,
@@ -210,7 +210,10 @@ option(mac, random) -> random;
 option(mac, Mac) -> mac(Mac);
 option(switch, Switch) when Switch =:= default; Switch =:= none; is_pid(Switch) -> Switch;
 option(switch, Path) -> text(switch, Path);
-option(transport, Value) when Value =:= auto; Value =:= daemon; Value =:= bess -> Value;
+option(transport, Value) when
+    Value =:= auto; Value =:= vhost; Value =:= daemon; Value =:= bess
+->
+    Value;
 option(cpu, Value) when Value =:= auto; Value =:= any -> Value;
 option(cpu, Value) -> cpu(Value);
 option(cpus, N) when is_integer(N), N >= 1, N =< ?CPUS_MAX -> N;
@@ -417,7 +420,7 @@ start_request(#{mem := Mem} = Machine, Kernel, SwitchPath) ->
     [
         {kernel, Path},
         {argv, [Path | arguments(Machine, Kernel, SwitchPath)]},
-        {config, config(Machine)},
+        {config, config(Machine, SwitchPath)},
         {links, links(Machine, Kernel, SwitchPath)},
         {shares, shares(Machine)},
         {closed, is_closed(Machine)},
@@ -479,8 +482,11 @@ isolation(#{isolation := Isolation}, Kernel) ->
         false -> []
     end.
 
-%% arch/um/drivers/daemon_kern.c, daemon_setup() (up to Linux 6.15), and
-%% Documentation/virt/uml/user_mode_linux_howto_v2.rst, BESS socket transport.
+%% arch/um/drivers/virtio_uml.c, vu_cmdline_set_device() (1 is the device id of a
+%% network card), arch/um/drivers/daemon_kern.c, daemon_setup() (up to Linux 6.15),
+%% and Documentation/virt/uml/user_mode_linux_howto_v2.rst, BESS socket transport.
+device(#{transport := vhost}) ->
+    <<"virtio_uml.device=", ?JAIL, "/switch.vhost:1">>;
 device(#{transport := daemon, mac := Mac}) ->
     <<"eth0=daemon,", (format_mac(Mac))/binary, ",unix,", ?JAIL, "/switch">>;
 device(#{transport := bess, mac := Mac}) ->
@@ -492,9 +498,15 @@ format_mac(Mac) ->
 %% An image that is a disk of the machine's.
 is_file(#{image := #{type := Type}}) -> Type =:= squashfs orelse Type =:= ext4.
 
-config(#{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine) ->
+%% Among others an address for `eth0' where the kernel's command line has no
+%% place for it.
+config(#{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine, SwitchPath) ->
     Pairs =
         [[<<"hostname=">>, host_name_of(Name)] || Name =/= none] ++
+            [
+                [<<"mac=">>, format_mac(Mac)]
+             || #{transport := vhost, mac := Mac} <- [Machine], SwitchPath =/= none
+            ] ++
             [[<<"image=">>, atom_to_binary(Type)] || #{image := #{type := Type}} <- [Machine], Type =/= host] ++
             [[<<"room=">>, integer_to_binary(Size bsl 20)] || {tmpfs, Size} <- [Disk], Size =/= half] ++
             [<<"disk=">> || {file, _, _} <- [Disk]] ++
@@ -518,7 +530,8 @@ links(#{image := Image} = Machine, #{modules := Modules}, SwitchPath) ->
          || SwitchPath =/= none,
             {Name, Path} <- [
                 {<<"switch">>, SwitchPath},
-                {<<"switch.bess">>, <<SwitchPath/binary, ".bess">>}
+                {<<"switch.bess">>, <<SwitchPath/binary, ".bess">>},
+                {<<"switch.vhost">>, <<SwitchPath/binary, ".vhost">>}
             ]
         ].
 

@@ -177,7 +177,13 @@ transport_test_() ->
     {ok, Daemon} = evum_machine:describe(#{transport => daemon}),
     Old = kernel([<<"UML_NET_DAEMON">>, <<"UML_NET_VECTOR">>]),
     New = kernel([<<"UML_NET_VECTOR">>]),
+    Virtio = kernel([<<"UML_NET_VECTOR">>, <<"VIRTIO_UML">>, <<"VIRTIO_NET">>]),
+    #{features := Features} = Virtio,
+    Modules = Virtio#{features := Features#{<<"VIRTIO_NET">> := m}},
     [
+        ?_assertEqual([vhost, bess], evum_kernel:transports(Virtio)),
+        ?_assertEqual([bess], evum_kernel:transports(Modules)),
+        ?_assertMatch({ok, #{transport := vhost}}, evum_machine:with_kernel(M, Virtio)),
         ?_assertMatch({ok, #{transport := daemon}}, evum_machine:with_kernel(M, Old)),
         ?_assertMatch({ok, #{transport := bess}}, evum_machine:with_kernel(M, New)),
         ?_assertEqual(
@@ -206,6 +212,28 @@ command_line_test() ->
         proplists:get_value(<<"switch.bess">>, proplists:get_value(links, Request))
     ),
     ?assertNot(proplists:get_value(net, Request)).
+
+%% A virtio card is told its address by evum_init.
+vhost_test() ->
+    {ok, M} = evum_machine:describe(#{mac => "02:00:00:00:00:01", transport => vhost}),
+    Request = evum_machine:start_request(M#{cpu := []}, kernel([]), <<"/tmp/a b,c/ctl">>),
+    ?assert(
+        lists:member(
+            <<"virtio_uml.device=/dev/shm/evum/switch.vhost:1">>,
+            proplists:get_value(argv, Request)
+        )
+    ),
+    ?assertEqual(
+        <<"mac=02:00:00:00:00:01\0init=/bin/bash\0">>, proplists:get_value(config, Request)
+    ),
+    ?assertEqual(
+        <<"/tmp/a b,c/ctl.vhost">>,
+        proplists:get_value(<<"switch.vhost">>, proplists:get_value(links, Request))
+    ),
+    ?assertNot(proplists:get_value(net, Request)),
+    %% without a switch there is no card
+    Alone = evum_machine:start_request(M#{cpu := []}, kernel([]), none),
+    ?assertEqual(<<"init=/bin/bash\0">>, proplists:get_value(config, Alone)).
 
 %% What depends on the kernel's version, and on what is known of it.
 kernel_options_test_() ->

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/ether.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #define JAIL_MOUNT "/jail"
+#define MAC_TEXT (sizeof("00:00:00:00:00:00") - 1)
 
 static int copy_value(char *to, size_t size, const char *value)
 {
@@ -33,6 +35,17 @@ static int add_share(struct config *config, char *value)
 	return 0;
 }
 
+static int copy_mac(struct config *config, const char *value)
+{
+	struct ether_addr mac;
+
+	if (strlen(value) != MAC_TEXT || !ether_aton_r(value, &mac))
+		return -EINVAL;
+	memcpy(config->mac, &mac, sizeof(config->mac));
+	config->has_mac = true;
+	return 0;
+}
+
 static int config_pair(struct config *config, char *pair)
 {
 	char *value = strchr(pair, '=');
@@ -43,6 +56,8 @@ static int config_pair(struct config *config, char *pair)
 	if (!strcmp(pair, "hostname"))
 		return copy_value(config->hostname, sizeof(config->hostname),
 				  value);
+	if (!strcmp(pair, "mac"))
+		return copy_mac(config, value);
 	if (!strcmp(pair, "init")) {
 		if (config->argc == INIT_ARGS_MAX)
 			return -EINVAL;

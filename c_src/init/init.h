@@ -8,7 +8,7 @@
  *              files, and mounts
  *   files.c    files of the host's that go into the root
  *   program.c  can the console's program run here?
- *   netdev.c   loopback up, the first interface called eth0
+ *   netdev.c   loopback up, the first interface called eth0, its address
  *   console.c  the program on the console: session, restart
  *
  * A step that cannot be done ends the machine: init_fail() tells the console
@@ -20,6 +20,7 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* The jail's folder as the UML process sees it, see c_src/guest/jail.h. */
@@ -47,6 +48,8 @@ struct config {
 	bool files;	   /* there is a file `files` */
 	struct share shares[INIT_SHARES_MAX];
 	int n_shares;
+	bool has_mac; /* else the kernel knows it already */
+	uint8_t mac[6];
 	int argc;
 	char *argv[INIT_ARGS_MAX + 1]; /* the console's program */
 	char *instead;		       /* of argv[0] where that is not there */
@@ -80,7 +83,7 @@ void program_check(struct config *config);
 /* The machine that an ELF file's first n bytes name; NULL: this one. */
 const char *program_foreign(const unsigned char *head, size_t n);
 
-void netdev_setup(void);
+void netdev_setup(const struct config *config);
 
 /*
  * Start the console's program; its process id, or -1 when there is no room for

@@ -118,7 +118,7 @@ int main(void)
 	config_load(&config);
 	root_enter(&config);
 	program_check(&config);
-	netdev_setup();
+	netdev_setup(&config);
 	if (config.hostname[0] &&
 	    sethostname(config.hostname, strlen(config.hostname)) < 0)
 		init_fail("set the name", config.hostname);

@@ -55,6 +55,17 @@ static void image(void)
 	CHECK(PARSE("share=ro:a\0init=x\0") == -EINVAL);
 }
 
+static void addresses(void)
+{
+	CHECK(PARSE("init=x\0") == 0 && !config.has_mac);
+	CHECK(PARSE("mac=02:00:0a:fF:00:01\0init=x\0") == 0);
+	CHECK(config.has_mac && !memcmp(config.mac, "\2\0\x0a\xff\0\1", 6));
+	CHECK(PARSE("mac=\0init=x\0") == -EINVAL);
+	CHECK(PARSE("mac=02:00:00:00:00\0init=x\0") == -EINVAL);
+	CHECK(PARSE("mac=02:00:00:00:00:01:02\0init=x\0") == -EINVAL);
+	CHECK(PARSE("mac=02:00:00:00:00:xx\0init=x\0") == -EINVAL);
+}
+
 static void broken(void)
 {
 	CHECK(PARSE("") == -EINVAL);
@@ -96,6 +107,7 @@ int main(void)
 {
 	RUN(whole);
 	RUN(image);
+	RUN(addresses);
 	RUN(broken);
 	RUN(limits);
 	UNIT_DONE();
