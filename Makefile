@@ -67,6 +67,7 @@ clean:
 	@rm -rf _build build
 
 install: compile
-	install -d $(LIBDIR)/ebin $(LIBDIR)/priv
+	install -d $(LIBDIR)/ebin $(LIBDIR)/priv $(DESTDIR)$(PREFIX)/bin
+	install -m 755 bin/evum $(DESTDIR)$(PREFIX)/bin
 	install -m 644 _build/default/lib/evum/ebin/* $(LIBDIR)/ebin
 	cp -a --no-preserve=ownership priv/. $(LIBDIR)/priv

@@ -16,7 +16,7 @@
 
 -export([start/0, start/1, start/2, start_link/0, start_link/1, start_link/2, stop/1]).
 -export([send/2, send/3, puts/2, system/2, reboot/1]).
--export([expect/3, script/2, transcript/1]).
+-export([expect/3, script/2, transcript/1, attach/1]).
 -export([subscribe/1, unsubscribe/1, controlling_process/2]).
 -export([ifconfig/2, ping/2, sniff/1]).
 -export([defaults/0, info/1, list/0]).
@@ -142,6 +142,18 @@ transcript(Machine) ->
         Bytes when is_binary(Bytes) -> element(1, evum_lines:text(Bytes, none));
         {error, _} = Error -> Error
     end.
+
+%% @doc Show the machine's console on this shell's terminal, and type to it:
+%% every key goes to the machine, Ctrl-C among them, but for `Ctrl-]', which
+%% leaves. The console is as wide and high as the terminal meanwhile. Lines go to
+%% the owner all the same; if it is the one that is attached, what has no room in
+%% its queue is discarded.
+%%
+%% `{error, no_terminal}' where the shell has none, or is of Erlang/OTP 26 or
+%% later: there is `evum console NAME' for the command line.
+-spec attach(machine()) -> ok | {error, evum_attach:error()}.
+attach(Machine) ->
+    with(Machine, fun evum_attach:shell/1).
 
 %% @doc Get the console's lines, too, each as `{evum, Pid, {line, Line}}'; the
 %% owner's go on. The guest waits for a subscriber as it does for the owner, but

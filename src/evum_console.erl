@@ -74,7 +74,7 @@
     pid := pid(),
     for := pid(),
     lossy := boolean(),
-    from := expected | now
+    from := expected | line | now
 }.
 
 -record(reader, {
@@ -219,6 +219,7 @@ listen(#{ref := Ref, pid := Pid, for := For, lossy := Lossy, from := From}, Con)
     Wanted =
         case From of
             expected -> Expected;
+            line -> evum_expect:position(last_line(Window));
             now -> evum_expect:position(evum_window:total(Window))
         end,
     Offset = evum_expect:offset(Wanted),
@@ -227,6 +228,11 @@ listen(#{ref := Ref, pid := Pid, for := For, lossy := Lossy, from := From}, Con)
         %% what it wanted is not there any more
         {Start, Bytes} -> {evum_expect:position(Start), Bytes, Effects, Con1}
     end.
+
+%% Where the line starts that is not ended yet.
+last_line(Window) ->
+    {_, Bytes} = evum_window:since(0, Window),
+    evum_window:total(Window) - byte_size(lists:last(binary:split(Bytes, <<"\n">>, [global]))).
 
 %% @doc A stream's reader has dealt with so many bytes.
 -spec read(reference(), non_neg_integer(), console()) -> {[effect()], console()}.

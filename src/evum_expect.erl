@@ -22,7 +22,7 @@
 -export([compile/1, new/2, feed/2, pending/1, look/1, settle/1, seen/1]).
 -export([position/1, offset/1, limit/0]).
 
--export_type([pattern/0, patterns/0, expect/0, position/0, found/0, bad_pattern/0]).
+-export_type([pattern/0, compiled/0, patterns/0, expect/0, position/0, found/0, bad_pattern/0]).
 
 %% Text that is kept: what came before is cut to that many bytes, and a match
 %% may be as long.
@@ -32,7 +32,9 @@
 %% A place to which a position can refer, once in so many bytes.
 -define(MARK_EACH, 1024).
 
--type pattern() :: iodata() | {re, iodata() | re:mp()} | {prompt}.
+%% What re:compile/2 makes.
+-type compiled() :: tuple().
+-type pattern() :: iodata() | {re, iodata() | compiled()} | {prompt}.
 -type bad_pattern() :: {bad_pattern, term()}.
 -type found() :: #{
     before := binary(), match := binary(), groups := [binary()], index := pos_integer()
@@ -41,7 +43,7 @@
 -opaque position() ::
     {Offset :: non_neg_integer(), evum_lines:escape(), Skip :: non_neg_integer()}.
 
--opaque patterns() :: [{pos_integer(), {text, binary()} | {re, re:mp()} | prompt}].
+-opaque patterns() :: [{pos_integer(), {text, binary()} | {re, compiled()} | prompt}].
 
 -record(expect, {
     patterns :: patterns(),

@@ -5,31 +5,39 @@
 %% other end. A request is answered by a message, never awaited here.
 -module(evum_port).
 
--export([open/1, request/4, data/2, credit/2, decode/1, close/1]).
+-export([open/1, open/2, request/4, reply/3, data/2, credit/2, decode/1, close/1]).
 -export([find_program/1]).
 
--export_type([message/0]).
+-export_type([message/0, peer/0]).
 
 -define(KIND_DATA, 1).
 -define(KIND_CREDIT, 2).
 -define(KIND_TERM, 131).
 
+%% A port program, or one that somebody else has started and that is at the
+%% other end of a socket with `{packet, 4}'.
+-type peer() :: port() | {socket, gen_tcp:socket()}.
 -type message() ::
     {reply, Id :: non_neg_integer(), ok | {ok, term()} | {error, term()}}
     | {event, Name :: atom(), Detail :: term()}
     | {data, binary()}
     | {error, malformed}.
 
-%% @doc Start a port program of this application, by its name in `priv'. The
-%% caller owns the port and receives its messages.
+%% @equiv open(Program, [])
 -spec open(string()) -> {ok, port()} | {error, {no_program, file:filename_all()}}.
 open(Program) ->
+    open(Program, []).
+
+%% @doc Start a port program of this application, by its name in `priv', with
+%% arguments. The caller owns the port and receives its messages.
+-spec open(string(), [string()]) -> {ok, port()} | {error, {no_program, file:filename_all()}}.
+open(Program, Args) ->
     Path = find_program(Program),
     try
         {ok,
             erlang:open_port(
                 {spawn_executable, Path},
-                [{packet, 4}, binary, exit_status, use_stdio, {args, []}]
+                [{packet, 4}, binary, exit_status, use_stdio, {args, Args}]
             )}
     catch
         error:_ -> {error, {no_program, Path}}
@@ -41,17 +49,22 @@ find_program(Program) ->
     filename:join(code:priv_dir(evum), Program).
 
 %% @doc Send a request; its answer carries `Id'.
--spec request(port(), non_neg_integer(), atom(), term()) -> ok.
+-spec request(peer(), non_neg_integer(), atom(), term()) -> ok.
 request(Port, Id, Op, Arg) ->
     command(Port, term_to_binary({Id, Op, Arg})).
 
+%% @doc Answer a request of a program at the other end of a socket.
+-spec reply(peer(), non_neg_integer(), {ok | error, binary()}) -> ok.
+reply(Peer, Id, Result) ->
+    command(Peer, term_to_binary({reply, Id, Result})).
+
 %% @doc Send raw data.
--spec data(port(), iodata()) -> ok.
+-spec data(peer(), iodata()) -> ok.
 data(Port, Data) ->
     command(Port, [?KIND_DATA | Data]).
 
 %% @doc Let the program send so many more bytes of data.
--spec credit(port(), non_neg_integer()) -> ok.
+-spec credit(peer(), non_neg_integer()) -> ok.
 credit(_Port, 0) ->
     ok;
 credit(Port, Bytes) ->
@@ -75,7 +88,9 @@ decode(_) ->
     {error, malformed}.
 
 %% @doc Close the port; the program sees the end of its stdin, and ends.
--spec close(port()) -> ok.
+-spec close(peer()) -> ok.
+close({socket, Socket}) ->
+    gen_tcp:close(Socket);
 close(Port) ->
     try erlang:port_close(Port) of
         true -> ok
@@ -85,6 +100,10 @@ close(Port) ->
 
 %% A program that has just died leaves a closed port behind; its owner learns
 %% so from the exit status that is on its way.
+command({socket, Socket}, Data) ->
+    %% the same is told of a socket by its end
+    _ = gen_tcp:send(Socket, Data),
+    ok;
 command(Port, Data) ->
     try erlang:port_command(Port, Data) of
         true -> ok

@@ -69,7 +69,7 @@ send(Pid, Line, Timeout) ->
     gen_server:call(Pid, {send, Line, Timeout}, infinity).
 
 %% @doc Type bytes.
--spec puts(pid(), binary()) -> ok | {error, full}.
+-spec puts(pid(), binary()) -> ok | {error, full | stopped}.
 puts(Pid, Bytes) ->
     gen_server:call(Pid, {puts, Bytes}, infinity).
 
@@ -104,9 +104,9 @@ transcript(Pid) ->
     gen_server:call(Pid, transcript, infinity).
 
 %% @doc Open a stream of the console's bytes to the caller, for what `For' waits
-%% for; from where evum:expect/3 has got to, or from now on. See
-%% {@link evum_console} for the messages.
--spec listen(pid(), For :: pid(), expected | now) ->
+%% for; from where evum:expect/3 has got to, from the start of the line that is
+%% not ended, or from now on. See {@link evum_console} for the messages.
+-spec listen(pid(), For :: pid(), expected | line | now) ->
     {ok, reference(), evum_expect:position(), binary()} | {error, no_machine}.
 listen(Pid, For, From) ->
     Ref = monitor(process, Pid),
