@@ -9,7 +9,7 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib/erlang/lib/evum-$(VERSION)
 VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
-.PHONY: fuzz kernel kernel-smp bench-boot
+.PHONY: fuzz kernel kernel-smp bench-boot bench-console
 
 all: compile
 
@@ -58,6 +58,10 @@ kernel-smp:
 # Beside bare kernels and Debian's; the tables of doc/performance.md.
 bench-boot: compile
 	@bench/boot
+
+# From the guest to the owner, beside a C program.
+bench-console: compile
+	@bench/console
 
 doc: compile
 	@$(REBAR3) edoc

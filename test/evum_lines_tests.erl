@@ -40,7 +40,10 @@ properties_test_() ->
         ?_assert(
             proper:quickcheck(
                 proper:conjunction([
-                    {chunks, prop_chunks()}, {clean, prop_clean()}, {text, prop_text()}
+                    {chunks, prop_chunks()},
+                    {clean, prop_clean()},
+                    {text, prop_text()},
+                    {uncut, prop_uncut()}
                 ]),
                 [{to_file, user}, {numtests, 500}]
             )
@@ -57,6 +60,20 @@ prop_chunks() ->
             ),
             {lists:append(Pieces), evum_lines:partial(End)} =:=
                 lines(iolist_to_binary(Chunks))
+        end
+    ).
+
+%% Text that is not cut into lines holds the same, however the bytes are cut.
+prop_uncut() ->
+    ?FORALL(
+        Chunks,
+        list(console_bytes()),
+        begin
+            {Texts, _} = lists:mapfoldl(fun evum_lines:text/2, none, Chunks),
+            {Lines, Partial} = lines(iolist_to_binary(Chunks)),
+            Text = iolist_to_binary(Texts),
+            binary:replace(Text, <<"\n">>, <<>>, [global]) =:= iolist_to_binary([Lines, Partial]) andalso
+                length(binary:matches(Text, <<"\n">>)) =< length(Lines)
         end
     ).
 
