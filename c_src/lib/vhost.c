@@ -188,8 +188,11 @@ static verdict queue_start(struct vhost_queue *queue)
 
 static void queue_kicked(struct vhost_queue *queue)
 {
-	if (virtq_running(&queue->ring))
-		queue->dev->ops->kicked(queue);
+	if (!virtq_running(&queue->ring))
+		return;
+	queue->dev->ops->kicked(queue);
+	if (guestmem_lost(&queue->dev->mem))
+		vhost_fail(queue->dev, -EFAULT, "");
 }
 
 static void queue_task(struct loop_task *task)

@@ -206,6 +206,13 @@ bool front_set_queue(struct front *front, unsigned int index)
 			  NULL, 0);
 }
 
+bool front_start_queue(struct front *front, unsigned int index)
+{
+	return set_fd(front, FRONT_SET_VRING_KICK, index,
+		      front->queues[index].kick) &&
+	       front_send_state(front, FRONT_SET_VRING_ENABLE, index, 1);
+}
+
 bool front_handshake(struct front *front, uint64_t features,
 		     unsigned int n_queues, uint16_t num)
 {
@@ -216,9 +223,7 @@ bool front_handshake(struct front *front, uint64_t features,
 		    !front_set_queue(front, i))
 			return false;
 	for (unsigned int i = 0; i < n_queues; i++)
-		if (!set_fd(front, FRONT_SET_VRING_KICK, i,
-			    front->queues[i].kick) ||
-		    !front_send_state(front, FRONT_SET_VRING_ENABLE, i, 1))
+		if (!front_start_queue(front, i))
 			return false;
 	return true;
 }

@@ -90,11 +90,12 @@ int front_reply(struct front *front, uint32_t request, void *payload,
  */
 bool front_handshake(struct front *front, uint64_t features,
 		     unsigned int n_queues, uint16_t num);
-/* The same in parts: before the queues, and one queue. */
+/* The same in parts: before the queues, and one queue after the other. */
 bool front_introduce(struct front *front, uint64_t features);
 bool front_lay_out(struct front *front, unsigned int index, uint16_t num,
 		   uint64_t features);
 bool front_set_queue(struct front *front, unsigned int index);
+bool front_start_queue(struct front *front, unsigned int index);
 
 /* Write a descriptor of the queue's table. */
 void front_desc(struct front_queue *queue, unsigned int i, uint64_t addr,
