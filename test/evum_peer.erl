@@ -3,12 +3,12 @@
 %% made of plain sockets, which may also misbehave.
 -module(evum_peer).
 
--export([bess/1, daemon/1, control/1, request/1, request/2]).
--export([send/2, send/3, recv/1, recv/2, switch/1, close/1, mac/1, frame/3, frame/2]).
+-export([bess/1, daemon/1, vhost/1, misdeed/2, control/1, request/1, request/2]).
+-export([os_pid/1, send/2, send/3, recv/1, recv/2, switch/1, close/1, mac/1, frame/3, frame/2]).
 
 -record(peer, {
-    kind :: bess | daemon,
-    frames :: socket:socket(),
+    kind :: bess | daemon | vhost,
+    frames :: socket:socket() | port(),
     control :: undefined | socket:socket(),
     %% where frames go, for the kind daemon
     switch :: undefined | socket:sockaddr()
@@ -39,6 +39,25 @@ daemon(Path) ->
 random_name() ->
     binary:encode_hex(<<(rand:uniform(1 bsl 128) - 1):128>>).
 
+%% A virtio card, whose memory is shared: by a program of its own, which takes
+%% and gives frames here (c_src/test/vhost_peer.c).
+vhost(Path) ->
+    #peer{kind = vhost, frames = vhost_peer(Path, "relay", [{packet, 4}])}.
+
+%% A card that does wrong in a way that the program knows: a port of the BEAM,
+%% which tells its exit status, 0 once the switch has closed the connection. What
+%% a misdeed that lasts does ends with the port.
+misdeed(Path, Name) ->
+    vhost_peer(Path, Name, [exit_status]).
+
+vhost_peer(Path, Mode, Options) ->
+    Top = evum_test:top(),
+    Built = os:cmd("make -s -C '" ++ filename:join(Top, "c_src") ++ "' peers"),
+    Program = filename:join([Top, "build", "vhost_peer"]),
+    filelib:is_regular(Program) orelse error({make, Built}),
+    Args = [[Path, ".vhost"], Mode],
+    open_port({spawn_executable, Program}, [{args, [iolist_to_binary(A) || A <- Args]}, binary | Options]).
+
 %% A control connection that has not asked for anything.
 control(Path) ->
     {ok, Control} = socket:open(local, stream, default),
@@ -61,13 +80,23 @@ request(Address, Fields) ->
         0:16
     >>.
 
+%% The process that a switch sees behind the port.
+os_pid(#peer{kind = vhost, frames = Port}) ->
+    {os_pid, Pid} = erlang:port_info(Port, os_pid),
+    Pid;
+os_pid(_) ->
+    list_to_integer(os:getpid()).
+
 send(Peer, Frame) ->
     send(Peer, Frame, ?LIMIT).
 
 send(#peer{kind = bess, frames = Socket}, Frame, Timeout) ->
     socket:send(Socket, Frame, Timeout);
 send(#peer{kind = daemon, frames = Socket, switch = Switch}, Frame, Timeout) ->
-    socket:sendto(Socket, Frame, Switch, Timeout).
+    socket:sendto(Socket, Frame, Switch, Timeout);
+send(#peer{kind = vhost, frames = Port}, Frame, _Timeout) ->
+    true = port_command(Port, Frame),
+    ok.
 
 %% Where a peer of the kind daemon sends its frames.
 switch(#peer{switch = Switch}) ->
@@ -78,9 +107,17 @@ recv(Peer) ->
     {ok, Frame} = recv(Peer, ?LIMIT),
     Frame.
 
+recv(#peer{kind = vhost, frames = Port}, Timeout) ->
+    receive
+        {Port, {data, Frame}} -> {ok, Frame}
+    after Timeout -> {error, timeout}
+    end;
 recv(#peer{frames = Socket}, Timeout) ->
     socket:recv(Socket, 65536, [], Timeout).
 
+close(#peer{kind = vhost, frames = Port}) ->
+    true = port_close(Port),
+    ok;
 close(#peer{frames = Frames, control = Control}) ->
     ok = socket:close(Frames),
     Control =:= undefined orelse socket:close(Control),

@@ -44,10 +44,10 @@
 -define(PEERS, 3).
 
 all() ->
-    [{group, daemon}, {group, bess}, {group, mixed} | life()].
+    [{group, daemon}, {group, bess}, {group, vhost}, {group, mixed} | life()].
 
 groups() ->
-    [{Kind, switching()} || Kind <- [daemon, bess, mixed]].
+    [{Kind, switching()} || Kind <- [daemon, bess, vhost, mixed]].
 
 switching() ->
     [
@@ -91,7 +91,7 @@ init_per_group(Group, Config) ->
 end_per_group(_Group, _Config) ->
     ok.
 
-kinds(mixed) -> [daemon, bess, daemon];
+kinds(mixed) -> [daemon, bess, vhost];
 kinds(Kind) -> lists:duplicate(?PEERS, Kind).
 
 init_per_testcase(Case, Config) ->
@@ -188,7 +188,6 @@ counts_frames(Config) ->
     [A, B, C] = ?config(peers, Config),
     Switch = ?config(switch, Config),
     Kinds = ?config(kinds, Config),
-    OwnPid = list_to_integer(os:getpid()),
     Frame = evum_peer:frame(broadcast, 1, {size, 100}),
     [
         begin
@@ -219,8 +218,8 @@ counts_frames(Config) ->
      || Counts <- [CountsB, CountsC]
     ],
     [
-        ?assertMatch(#{kind := Kind, peer := OwnPid}, Counts)
-     || {Kind, Counts} <- lists:zip(Kinds, [CountsA, CountsB, CountsC])
+        ?assertEqual({Kind, evum_peer:os_pid(Peer)}, {maps:get(kind, Counts), maps:get(peer, Counts)})
+     || {Kind, Peer, Counts} <- lists:zip3(Kinds, ?config(peers, Config), [CountsA, CountsB, CountsC])
     ],
     ?assertMatch(#{accepted := 3}, evum_switch:counters(Switch)).
 
