@@ -53,10 +53,17 @@ static void send_packet(int fd, int kind, const void *bytes, size_t len)
 		fail("write");
 }
 
+/* In lots, as evum_vm does. */
 static void credit(int fd, uint32_t bytes)
 {
-	uint32_t value = htonl(bytes);
+	static uint32_t owed;
+	uint32_t value;
 
+	owed += bytes;
+	if (owed < WINDOW / 4)
+		return;
+	value = htonl(owed);
+	owed = 0;
 	send_packet(fd, KIND_CREDIT, &value, sizeof(value));
 }
 

@@ -23,6 +23,9 @@
 
 %% Console bytes under way between evum_guest and here.
 -define(WINDOW, 65536).
+%% Credit goes back in lots of that size: a lot is one write, and a wake-up of
+%% evum_guest. What is not given back yet is far from all that it has.
+-define(CREDIT_LOT, (?WINDOW div 4)).
 %% The machine ends within that time when told to, ms.
 -define(STOP_TIMEOUT, 5000).
 %% Who starts a machine asks what became of it within that time, ms.
@@ -48,6 +51,8 @@
     stopping = [] :: [gen_server:from()],
     reason = normal :: term(),
     console :: evum_console:console(),
+    %% that evum_guest is to get with the next lot
+    credit = 0 :: non_neg_integer(),
     timers = #{} :: #{evum_console:tag() => reference()},
     monitors = #{} :: #{pid() => reference()}
 }).
@@ -478,9 +483,11 @@ effect({Op, _}, #state{port = undefined} = State) when Op =:= write; Op =:= cred
 effect({write, Bytes}, #state{port = Port} = State) ->
     ok = evum_port:data(Port, Bytes),
     State;
-effect({credit, Bytes}, #state{port = Port} = State) ->
-    ok = evum_port:credit(Port, Bytes),
-    State;
+effect({credit, Bytes}, #state{credit = Credit} = State) when Credit + Bytes < ?CREDIT_LOT ->
+    State#state{credit = Credit + Bytes};
+effect({credit, Bytes}, #state{port = Port, credit = Credit} = State) ->
+    ok = evum_port:credit(Port, Credit + Bytes),
+    State#state{credit = 0};
 effect({lines, Pid, Lines}, State) ->
     lists:foreach(fun(Line) -> Pid ! Line end, Lines),
     State;
