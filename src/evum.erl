@@ -145,8 +145,7 @@ transcript(Machine) ->
 
 %% @doc Show the machine's console on this shell's terminal, and type to it:
 %% every key goes to the machine, Ctrl-C among them, but for `Ctrl-]', which
-%% leaves. The console is as wide and high as the terminal meanwhile. Lines go to
-%% the owner all the same; if it is the one that is attached, what has no room in
+%% leaves. Lines go to the owner all the same; if it is the one that is attached, what has no room in
 %% its queue is discarded.
 %%
 %% `{error, no_terminal}' where the shell has none, or is of Erlang/OTP 26 or
