@@ -55,7 +55,8 @@ struct vhost_port {
 	struct net *net;
 	struct vhost_dev dev;
 	struct vhost_queue queues[QUEUES];
-	bool input, room; /* what netport wants, see port_kind_ops.watch */
+	bool held; /* paused: TX is looked at again once input is wanted */
+	bool room; /* netport wants to be told of room in RX */
 	struct loop_timer limit;
 	struct loop_garbage garbage;
 };
@@ -188,8 +189,10 @@ static bool switch_burst(struct vhost_port *vhost, struct vhost_burst *burst)
 
 	if (!vhost->port.id)
 		return false;
-	if (taken < burst->n_frames)
+	if (taken < burst->n_frames) {
 		done = burst->position[taken];
+		vhost->held = true;
+	}
 	virtq_rewind(&queue->ring, (uint16_t)(burst->n_chains - done));
 	for (unsigned int i = 0; i < done; i++)
 		virtq_put(&queue->ring, burst->chains[i], 0);
@@ -203,9 +206,13 @@ static void tx_kicked(struct vhost_port *vhost)
 	unsigned int segments = 0;
 	int n;
 
-	if (!vhost->port.id || vhost->port.paused)
+	if (!vhost->port.id)
 		return;
 	virtq_kicks_off(&queue->ring);
+	if (vhost->port.paused) {
+		vhost->held = true;
+		return;
+	}
 	do {
 		n = collect(vhost, burst);
 		if (n < 0) {
@@ -362,9 +369,10 @@ static int vhost_watch(struct net_port *port, bool input, bool room)
 	struct vhost_port *vhost = container_of(port, struct vhost_port, port);
 	struct vhost_queue *rx = &vhost->queues[RX];
 
-	if (input && !vhost->input)
+	if (input && vhost->held) {
+		vhost->held = false;
 		vhost_again(&vhost->queues[TX]);
-	vhost->input = input;
+	}
 	if (room && !vhost->room && virtq_running(&rx->ring) &&
 	    virtq_kicks_on(&rx->ring))
 		vhost_again(rx);

@@ -95,17 +95,28 @@ static bool settle(void)
 	return false;
 }
 
-static void rig_open(void)
+static void give_credit(void)
 {
 	uint8_t credit[9] = {0, 0, 0, 5, PORT_KIND_CREDIT, 0, 255, 255, 255};
+
+	CHECK(write(rig.beam, credit, sizeof(credit)) == sizeof(credit));
+	CHECK(settle());
+}
+
+static void rig_open_without_credit(void)
+{
 	int fds[2];
 
 	memset(&rig, 0, sizeof(rig));
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
 	rig.beam = fds[1];
 	CHECK(!net_init(&rig.net, &ops, fds[0], dup(fds[0])));
-	CHECK(write(rig.beam, credit, sizeof(credit)) == sizeof(credit));
-	CHECK(settle());
+}
+
+static void rig_open(void)
+{
+	rig_open_without_credit();
+	give_credit();
 }
 
 static void rig_close(void)
@@ -254,6 +265,33 @@ static void frames_go_up(void)
 	CHECK(count(1, NETPORT_RX_BYTES) == 60);
 	len = (uint32_t)read_beam(up, sizeof(up));
 	CHECK(len > 60 && !memcmp(up + len - 60, card.out + HEADER, 60));
+	front_close(&card.front);
+	rig_close();
+}
+
+/* What has to go up waits in the guest's ring until the BEAM takes it. */
+static void frames_wait_for_credit(void)
+{
+	struct card card;
+	uint32_t id, len;
+
+	rig_open_without_credit();
+	card_open(&card, ALL_FEATURES);
+	put_tcp(card.out + HEADER, 6);
+	card_send(&card, 60);
+	CHECK(!front_used(card.tx, &id, &len));
+	CHECK(count(1, NETPORT_RX_FRAMES) == 0);
+	front_avail(card.tx, 0);
+	front_kick(card.tx);
+	CHECK(settle());
+	CHECK(!front_used(card.tx, &id, &len));
+	give_credit();
+	CHECK(front_used(card.tx, &id, &len));
+	CHECK(front_used(card.tx, &id, &len));
+	CHECK(count(1, NETPORT_RX_FRAMES) == 2);
+	/* And kicks are wanted again. */
+	front_avail(card.tx, 0);
+	CHECK(front_kick_wanted(card.tx, (uint16_t)(card.tx->next - 1)));
 	front_close(&card.front);
 	rig_close();
 }
@@ -532,6 +570,7 @@ int main(void)
 {
 	RUN(a_port_comes_and_goes);
 	RUN(frames_go_up);
+	RUN(frames_wait_for_credit);
 	RUN(what_goes_up_is_complete);
 	RUN(an_offload_is_handed_on);
 	RUN(a_plain_driver_gets_complete_frames);
