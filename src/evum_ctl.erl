@@ -287,7 +287,7 @@ open(Switch, _, Path) ->
 
 listen(Switch, Path, OwnDir) ->
     Ref = monitor(process, Switch),
-    try evum_switch:listen(Switch, Path, OwnDir) of
+    try evum_switch:serve(Switch, Path, OwnDir) of
         {ok, Id} ->
             %% The first one is the one that machines of this switch are given.
             _ = evum_registry:claim({control_of, Switch}),

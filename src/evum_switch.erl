@@ -17,7 +17,7 @@
 -export([fdb/1, ports/1, counters/1, name/1]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2]).
--export([listen/3, unlisten/2]).
+-export([listen/3, unlisten/2, connect/3, close_port/2, serve/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 -export([format_status/1]).
 
@@ -58,7 +58,7 @@
 %% `tx_errors' (its socket refused).
 -type port_info() :: #{
     id := evum_fdb:port_id(),
-    kind := daemon | bess | vhost,
+    kind := daemon | bess | fd | vhost | stream | dgram | trunk,
     peer := non_neg_integer(),
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
@@ -72,16 +72,19 @@
 
 -record(listener, {
     id :: pos_integer(),
-    path :: binary(),
-    own_dir :: boolean(),
-    %% monitors the process that asked for it
-    owner :: reference()
+    %% of a TCP port: none
+    path :: binary() | none,
+    own_dir = false :: boolean(),
+    %% monitors the process that it stands or falls with
+    owner = none :: reference() | none
 }).
 
 %% A request that evum_net has not answered yet.
 -type request() ::
     {listen, gen_server:from(), Path :: binary(), OwnDir :: boolean()}
+    | {listen_stream, gen_server:from(), evum_switch_options:wire_address()}
     | {unlisten, gen_server:from() | nobody}
+    | {connect | close, gen_server:from()}
     | {ports | counters | fdb | flush, gen_server:from()}
     | {hook, gen_server:from(), evum_switch_hooks:id()}
     | {unhook, evum_switch_hooks:id()}
@@ -241,12 +244,66 @@ name(Switch) ->
 %% @private
 %% @doc Open a control socket at `Path', until it is closed or the caller has
 %% died. With `OwnDir' the folder is removed, if empty, with the socket.
--spec listen(pid(), Path :: binary(), OwnDir :: boolean()) ->
+-spec serve(pid(), Path :: binary(), OwnDir :: boolean()) ->
     {ok, pos_integer()} | {error, {Step :: atom(), Errno :: atom()}}.
-listen(Switch, Path, OwnDir) ->
+serve(Switch, Path, OwnDir) ->
     gen_server:call(Switch, {listen, Path, OwnDir}).
 
-%% @private
+%% @doc Take ports from whoever connects to an address, until {@link
+%% unlisten/2} or the end of the switch. `stream': frames with their length in
+%% front, 4 bytes, big-endian, as QEMU's `-netdev stream' and passt speak;
+%% `trunk': the same, for another switch. TCP port 0 means any; which one it is,
+%% is returned.
+-spec listen(pid(), stream | trunk, evum_switch_options:address()) ->
+    {ok, Listener :: pos_integer(), inet:port_number()}
+    | {error, {bad_option, kind | address, term()} | {Step :: atom(), Errno :: atom()}}.
+listen(Switch, Kind, Address) when Kind =:= stream; Kind =:= trunk ->
+    case evum_switch_options:address(tcp, Address) of
+        {ok, Wire} -> gen_server:call(Switch, {listen_stream, Wire, Kind =:= trunk});
+        error -> {error, {bad_option, address, Address}}
+    end;
+listen(_Switch, Kind, _Address) ->
+    {error, {bad_option, kind, Kind}}.
+
+%% @doc Make a port by connecting to a peer. `stream' and `trunk' as for {@link
+%% listen/3}; `dgram' is between two addresses, `{Local, Peer}', a frame a
+%% datagram, as QEMU's `-netdev dgram' has it. It waits up to 5 s for a TCP
+%% peer; the switch does not.
+-spec connect(
+    pid(),
+    stream | trunk | dgram,
+    evum_switch_options:address()
+    | {Local :: evum_switch_options:address(), Peer :: evum_switch_options:address()}
+) ->
+    {ok, evum_fdb:port_id()}
+    | {error, {bad_option, kind | address, term()} | {Step :: atom(), Errno :: atom()}}.
+connect(Switch, Kind, Address) ->
+    case connect_request(Kind, Address) of
+        {ok, Op, Arg} -> gen_server:call(Switch, {connect, Op, Arg}, infinity);
+        {bad, Key, Value} -> {error, {bad_option, Key, Value}}
+    end.
+
+connect_request(dgram, Addresses) ->
+    case evum_switch_options:addresses(Addresses) of
+        {ok, Wire} -> {ok, connect_dgram, Wire};
+        error -> {bad, address, Addresses}
+    end;
+connect_request(Kind, Address) when Kind =:= stream; Kind =:= trunk ->
+    case evum_switch_options:address(tcp, Address) of
+        {ok, Wire} -> {ok, connect_stream, {Wire, Kind =:= trunk}};
+        error -> {bad, address, Address}
+    end;
+connect_request(Kind, _) ->
+    {bad, kind, Kind}.
+
+%% @doc Close a port, of whatever kind.
+-spec close_port(pid(), evum_fdb:port_id()) -> ok | {error, {port, enoent}}.
+close_port(Switch, Port) when is_integer(Port), Port > 0 ->
+    gen_server:call(Switch, {close, Port});
+close_port(_Switch, _Port) ->
+    {error, {port, enoent}}.
+
+%% @doc Close a listener of {@link listen/3}; its ports stay.
 -spec unlisten(pid(), pos_integer()) -> ok | {error, {Step :: atom(), Errno :: atom()}}.
 unlisten(Switch, Listener) ->
     gen_server:call(Switch, {unlisten, Listener}).
@@ -317,6 +374,13 @@ handle_call({unhook, Id}, _From, #state{core = Core} = State) ->
     end;
 handle_call({listen, Path, OwnDir}, From, State) ->
     {noreply, request(listen, {Path, OwnDir}, {listen, From, Path, OwnDir}, State)};
+handle_call({listen_stream, Address, Trunk}, From, State) ->
+    Request = {listen_stream, From, Address},
+    {noreply, request(listen_stream, {Address, Trunk}, Request, State)};
+handle_call({connect, Op, Arg}, From, State) ->
+    {noreply, request(Op, Arg, {connect, From}, State)};
+handle_call({close, Id}, From, State) ->
+    {noreply, request(close, Id, {close, From}, State)};
 handle_call({unlisten, Id}, From, State) ->
     {noreply, unlisten_id(Id, From, State)}.
 
@@ -432,6 +496,20 @@ answer({listen, {Pid, _} = From, Path, OwnDir}, {ok, Id}, State) ->
 answer({listen, From, _, _}, {error, _} = Error, State) ->
     gen_server:reply(From, Error),
     State;
+answer({listen_stream, From, Address}, {ok, {Id, TcpPort}}, State) ->
+    Path =
+        case Address of
+            {unix, Bytes} -> Bytes;
+            {inet, _, _} -> none
+        end,
+    gen_server:reply(From, {ok, Id, TcpPort}),
+    State#state{listeners = [#listener{id = Id, path = Path} | State#state.listeners]};
+answer({listen_stream, From, _}, {error, _} = Error, State) ->
+    gen_server:reply(From, Error),
+    State;
+answer({Op, From}, Result, State) when Op =:= connect; Op =:= close ->
+    gen_server:reply(From, Result),
+    State;
 answer({unlisten, nobody}, _Result, State) ->
     State;
 answer({unlisten, From}, Result, State) ->
@@ -479,7 +557,7 @@ request(Op, Arg, Request, #state{port = Port, requests = Requests, next_id = Id}
 unlisten_id(Id, From, #state{listeners = Listeners} = State) ->
     case lists:keytake(Id, #listener.id, Listeners) of
         {value, #listener{owner = Ref}, Rest} ->
-            demonitor(Ref, [flush]),
+            _ = Ref =/= none andalso demonitor(Ref, [flush]),
             request(unlisten, Id, {unlisten, From}, State#state{listeners = Rest});
         false ->
             From =:= nobody orelse gen_server:reply(From, {error, {listener, enoent}}),
@@ -491,8 +569,13 @@ lost(Status, #state{listeners = Listeners} = State) ->
     {stop, {evum_net, Status}, State#state{listeners = []}}.
 
 %% What evum_net left behind when it was killed.
+remove_files(#listener{path = none}) ->
+    ok;
+remove_files(#listener{path = Path, owner = none}) ->
+    _ = file:delete(Path),
+    ok;
 remove_files(#listener{path = Path, own_dir = OwnDir}) ->
-    Suffixes = [<<>>, <<".bess">>, <<".vhost">>],
+    Suffixes = [<<>>, <<".bess">>, <<".vhost">>, <<".fd">>],
     lists:foreach(fun(Suffix) -> file:delete(<<Path/binary, Suffix/binary>>) end, Suffixes),
     _ = OwnDir andalso file:del_dir(filename:dirname(Path)),
     ok.

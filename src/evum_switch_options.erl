@@ -16,12 +16,18 @@
 %% The application's environment overrides the defaults of all but `name'.
 -module(evum_switch_options).
 
--export([switch/1, port/2, port_defaults/0, is_member/2]).
+-export([switch/1, port/2, port_defaults/0, is_member/2, address/2, addresses/1]).
 
--export_type([switch/0, options/0, port_config/0, error/0]).
+-export_type([switch/0, options/0, port_config/0, error/0, address/0, wire_address/0]).
 
 -type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
 -type error() :: {bad_option, Key :: term(), Value :: term()}.
+%% Where a stream or datagram socket is. An IP address is a tuple or text.
+-type address() ::
+    {unix, file:name_all()}
+    | {tcp | udp, inet:ip_address() | string(), inet:port_number()}.
+%% The same as evum_net is told.
+-type wire_address() :: {unix, binary()} | {inet, binary(), inet:port_number()}.
 -type switch() :: #{
     name := binary(),
     ageing := pos_integer(),
@@ -41,6 +47,8 @@
 -define(AGEING_MAX, 16#7fffffff).
 %% 16 million stations are 0.8 GB of memory.
 -define(FDB_SIZE_MAX, 1 bsl 24).
+%% unix(7): sun_path takes 108 bytes, and a NUL.
+-define(UNIX_PATH_MAX, 107).
 
 %% @doc The description of a switch.
 -spec switch(options()) -> {ok, switch()} | {error, error()}.
@@ -160,3 +168,52 @@ is_member(_Vlan, #{up := false}) -> false;
 is_member(Vlan, #{vlan := none}) -> Vlan =:= 0;
 is_member(Vlan, #{vlan := {access, Own}}) -> Vlan =:= Own;
 is_member(Vlan, #{vlan := {trunk, Vlans, _}}) -> lists:member(Vlan, Vlans).
+
+%% @doc An address, as evum_net takes it, of a protocol: `tcp' or `udp', where it
+%% is no unix socket.
+-spec address(tcp | udp, term()) -> {ok, wire_address()} | error.
+address(_Protocol, {unix, Path}) ->
+    try unicode:characters_to_binary(Path, unicode, file:native_name_encoding()) of
+        <<_, _/binary>> = Bytes ->
+            case binary:match(Bytes, <<0>>) of
+                nomatch when byte_size(Bytes) =< ?UNIX_PATH_MAX ->
+                    {ok, {unix, filename:absname(Bytes)}};
+                _ ->
+                    error
+            end;
+        _ ->
+            error
+    catch
+        error:badarg -> error
+    end;
+address(Protocol, {Protocol, Ip, Port}) when is_integer(Port), Port >= 0, Port =< 65535 ->
+    case inet:parse_strict_address(text(Ip)) of
+        {ok, {A, B, C, D}} ->
+            {ok, {inet, <<A, B, C, D>>, Port}};
+        {ok, Words} ->
+            {ok, {inet, <<<<Word:16>> || Word <- tuple_to_list(Words)>>, Port}};
+        {error, einval} ->
+            error
+    end;
+address(_, _) ->
+    error.
+
+text(Ip) when is_tuple(Ip) ->
+    case inet:ntoa(Ip) of
+        {error, einval} -> "";
+        Text -> Text
+    end;
+text(Ip) when is_list(Ip) -> Ip;
+text(_) -> "".
+
+%% @doc The two ends of a datagram port, of one family.
+-spec addresses(term()) -> {ok, {Local :: wire_address(), Peer :: wire_address()}} | error.
+addresses({Local, Peer}) ->
+    case {address(udp, Local), address(udp, Peer)} of
+        {{ok, L}, {ok, P}} when element(1, L) =:= unix, element(1, P) =:= unix -> {ok, {L, P}};
+        {{ok, {inet, LIp, _} = L}, {ok, {inet, PIp, _} = P}} when byte_size(LIp) =:= byte_size(PIp) ->
+            {ok, {L, P}};
+        _ -> error
+    end;
+addresses(_) ->
+    error.

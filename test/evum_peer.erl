@@ -3,11 +3,13 @@
 %% made of plain sockets, which may also misbehave.
 -module(evum_peer).
 
--export([bess/1, daemon/1, vhost/1, misdeed/2, control/1, request/1, request/2]).
+-export([handed_over/2, hand_over_bad/3, of_stream/1, send_raw/2, port/1]).
+-export([bess/1, daemon/1, vhost/1, stream/1, dgram/2, misdeed/2]).
+-export([control/1, request/1, request/2]).
 -export([os_pid/1, send/2, send/3, recv/1, recv/2, switch/1, close/1, mac/1, frame/3, frame/2]).
 
 -record(peer, {
-    kind :: bess | daemon | vhost,
+    kind :: bess | daemon | vhost | stream | dgram,
     frames :: socket:socket() | port(),
     control :: undefined | socket:socket(),
     %% where frames go, for the kind daemon
@@ -35,6 +37,86 @@ daemon(Path) ->
     ok = socket:send(Control, request(Own)),
     {ok, <<1:16/native, Data:108/binary>>} = socket:recv(Control, 110, ?LIMIT),
     #peer{kind = daemon, frames = Frames, control = Control, switch = local(Data)}.
+
+%% A stream with lengths, as QEMU and passt have it, to a unix or TCP address.
+stream(#{family := Family} = Address) ->
+    {ok, Socket} = socket:open(Family, stream, default),
+    ok = socket:connect(Socket, Address),
+    #peer{kind = stream, frames = Socket};
+stream(Path) ->
+    stream(local(Path)).
+
+of_stream(Socket) ->
+    #peer{kind = stream, frames = Socket}.
+
+%% Bytes as they are.
+send_raw(#peer{kind = stream, frames = Socket}, Bytes) ->
+    socket:send(Socket, Bytes, ?LIMIT).
+
+%% The UDP port of a peer.
+port(#peer{frames = Socket}) ->
+    {ok, #{port := Port}} = socket:sockname(Socket),
+    Port.
+
+%% One end of a pair of packet sockets, made by way of a path that is free, goes
+%% to the switch.
+handed_over(Door, Path) ->
+    {Ours, Theirs} = pair(seqpacket, Path),
+    ok = hand_over(Door, [Theirs]),
+    ok = socket:close(Theirs),
+    #peer{kind = bess, frames = Ours}.
+
+%% What is no packet socket.
+hand_over_bad(Kind, Door, Path) ->
+    {Ours, Theirs} = pair(
+        case Kind of
+            many -> seqpacket;
+            stream -> stream
+        end,
+        Path
+    ),
+    ok = hand_over(
+        Door,
+        case Kind of
+            many -> [Theirs, Ours, Theirs];
+            stream -> [Theirs]
+        end
+    ),
+    ok = socket:close(Ours),
+    socket:close(Theirs).
+
+pair(Type, Path) ->
+    {ok, Listener} = socket:open(local, Type, default),
+    ok = socket:bind(Listener, local(Path)),
+    ok = socket:listen(Listener),
+    {ok, Ours} = socket:open(local, Type, default),
+    ok = socket:connect(Ours, local(Path)),
+    {ok, Theirs} = socket:accept(Listener),
+    ok = socket:close(Listener),
+    ok = file:delete(Path),
+    {Ours, Theirs}.
+
+hand_over(Door, Sockets) ->
+    {ok, Socket} = socket:open(local, stream, default),
+    ok = socket:connect(Socket, local(Door)),
+    Fds = [
+        begin
+            {ok, Fd} = socket:getopt(S, {otp, fd}),
+            <<Fd:32/native>>
+        end
+     || S <- Sockets
+    ],
+    Rights = #{level => socket, type => rights, data => iolist_to_binary(Fds)},
+    ok = socket:sendmsg(Socket, #{iov => [<<0>>], ctrl => [Rights]}),
+    %% It is closed once that was taken.
+    _ = socket:recv(Socket, 0, ?LIMIT),
+    socket:close(Socket).
+
+%% A datagram socket between two addresses.
+dgram(#{family := Family} = Own, Switch) ->
+    {ok, Socket} = socket:open(Family, dgram, default),
+    ok = socket:bind(Socket, Own),
+    #peer{kind = dgram, frames = Socket, switch = Switch}.
 
 random_name() ->
     binary:encode_hex(<<(rand:uniform(1 bsl 128) - 1):128>>).
@@ -92,6 +174,10 @@ send(Peer, Frame) ->
 
 send(#peer{kind = bess, frames = Socket}, Frame, Timeout) ->
     socket:send(Socket, Frame, Timeout);
+send(#peer{kind = stream, frames = Socket}, Frame, Timeout) ->
+    socket:send(Socket, [<<(byte_size(Frame)):32>>, Frame], Timeout);
+send(#peer{kind = dgram, frames = Socket, switch = Switch}, Frame, Timeout) ->
+    socket:sendto(Socket, Frame, Switch, Timeout);
 send(#peer{kind = daemon, frames = Socket, switch = Switch}, Frame, Timeout) ->
     socket:sendto(Socket, Frame, Switch, Timeout);
 send(#peer{kind = vhost, frames = Port}, Frame, _Timeout) ->
@@ -111,6 +197,12 @@ recv(#peer{kind = vhost, frames = Port}, Timeout) ->
     receive
         {Port, {data, Frame}} -> {ok, Frame}
     after Timeout -> {error, timeout}
+    end;
+recv(#peer{kind = stream, frames = Socket}, Timeout) ->
+    case socket:recv(Socket, 4, Timeout) of
+        {ok, <<Size:32>>} -> socket:recv(Socket, Size, ?LIMIT);
+        {error, {timeout, _}} -> {error, timeout};
+        {error, _} = Error -> Error
     end;
 recv(#peer{frames = Socket}, Timeout) ->
     socket:recv(Socket, 65536, [], Timeout).

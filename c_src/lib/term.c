@@ -151,6 +151,11 @@ void term_put_binary(ei_x_buff *x, const void *bytes, size_t len)
 	term_ok(ei_x_encode_binary(x, bytes, (int)len));
 }
 
+void term_put_ok(ei_x_buff *x)
+{
+	term_ok(ei_x_encode_atom(x, "ok"));
+}
+
 void term_put_error(ei_x_buff *x, const char *where, int err)
 {
 	char name[TERM_ATOM_MAX];

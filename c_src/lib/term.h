@@ -45,6 +45,7 @@ void term_reply(ei_x_buff *x, uint64_t id);
 /* {event, Name, ...}: encode the detail behind it. */
 void term_event(ei_x_buff *x, const char *name);
 void term_put_binary(ei_x_buff *x, const void *bytes, size_t len);
+void term_put_ok(ei_x_buff *x);
 /* {error, {Where, Errno}}, Errno an atom such as eacces. */
 void term_put_error(ei_x_buff *x, const char *where, int err);
 

@@ -24,7 +24,6 @@ int burst_init(struct burst *burst)
 		burst->rx[i].msg_hdr.msg_iovlen = 1;
 		burst->tx[i].msg_hdr.msg_iov = &burst->out[i];
 		burst->tx[i].msg_hdr.msg_iovlen = 1;
-		burst->frames[i].bytes = burst->memory + i * SLOT_STRIDE;
 	}
 	return 0;
 }
@@ -41,12 +40,15 @@ int burst_receive(struct burst *burst, int fd)
 
 	burst->count = 0;
 	burst->ended = false;
+	burst->more = false;
 	n = recvmmsg(fd, burst->rx, BURST_FRAMES, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
 	burst->count = (unsigned int)n;
 	for (int i = 0; i < n; i++)
-		burst->frames[i].len = burst->rx[i].msg_len;
+		burst->frames[i] =
+			(struct frame){.bytes = burst->slots[i].iov_base,
+				       .len = burst->rx[i].msg_len};
 	return 0;
 }
 

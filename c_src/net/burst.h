@@ -24,6 +24,7 @@ struct burst {
 	struct frame frames[BURST_FRAMES]; /* those received */
 	uint8_t *memory;
 	unsigned int count; /* frames received */
+	bool more;	    /* and there are more, read already */
 	bool ended;	    /* and behind them nothing will ever come */
 };
 

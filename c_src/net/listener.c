@@ -13,6 +13,8 @@
 #include "net.h"
 #include "port_bess.h"
 #include "port_daemon.h"
+#include "port_fd.h"
+#include "port_stream.h"
 #include "port_vhost.h"
 
 static const struct {
@@ -23,45 +25,47 @@ static const struct {
 	{"", SOCK_STREAM, daemon_accepted},
 	{LISTENER_BESS_SUFFIX, SOCK_SEQPACKET, bess_accepted},
 	{LISTENER_VHOST_SUFFIX, SOCK_STREAM, vhost_accepted},
+	{LISTENER_FD_SUFFIX, SOCK_STREAM, fd_accepted},
 };
 
 static void listen_ready(struct loop_fd *entry, uint32_t events);
 
-static const struct sockaddr *generic(const struct sockaddr_un *address)
+static bool is_unix(const struct address *address)
 {
-	return (const struct sockaddr *)(const void *)address;
+	return address->any.sa_family == AF_UNIX;
 }
 
 /* Is there a socket file at the address that nobody listens at? */
-static bool is_stale(const struct sockaddr_un *address, int type)
+static bool is_stale(const struct address *address, int type)
 {
 	struct stat st;
 	bool refused;
 	int fd;
 
 	/* connect() says ECONNREFUSED of files that are no sockets, too. */
-	if (lstat(address->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
+	if (!is_unix(address) || lstat(address->local.sun_path, &st) < 0 ||
+	    !S_ISSOCK(st.st_mode))
 		return false;
 	fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return false;
-	refused = connect(fd, generic(address), sizeof(*address)) < 0 &&
+	refused = connect(fd, &address->any, address->len) < 0 &&
 		  errno == ECONNREFUSED;
 	close(fd);
 	return refused;
 }
 
-static int bind_path(int fd, const struct sockaddr_un *address, int type)
+static int bind_address(int fd, const struct address *address, int type)
 {
-	if (!bind(fd, generic(address), sizeof(*address)))
+	if (!bind(fd, &address->any, address->len))
 		return 0;
 	if (errno != EADDRINUSE)
 		return -errno;
 	if (!is_stale(address, type))
 		return -EADDRINUSE;
-	if (unlink(address->sun_path) < 0 && errno != ENOENT)
+	if (unlink(address->local.sun_path) < 0 && errno != ENOENT)
 		return -errno;
-	return bind(fd, generic(address), sizeof(*address)) < 0 ? -errno : 0;
+	return bind(fd, &address->any, address->len) < 0 ? -errno : 0;
 }
 
 static void listen_socket_close(struct listen_socket *sock)
@@ -73,28 +77,32 @@ static void listen_socket_close(struct listen_socket *sock)
 	loop_del(&sock->listener->net->loop, &sock->io);
 	close(sock->fd);
 	sock->fd = -1;
-	if (!lstat(sock->address.sun_path, &st) && st.st_dev == sock->dev &&
-	    st.st_ino == sock->ino)
-		unlink(sock->address.sun_path);
+	if (is_unix(&sock->address) &&
+	    !lstat(sock->address.local.sun_path, &st) &&
+	    st.st_dev == sock->dev && st.st_ino == sock->ino)
+		unlink(sock->address.local.sun_path);
 }
 
 static int listen_socket_open(struct listen_socket *sock, int type,
 			      const char **step)
 {
+	int yes = 1, err;
 	struct stat st;
-	int err;
 
 	*step = "bind";
-	sock->fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	sock->fd = socket(sock->address.any.sa_family,
+			  type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (sock->fd < 0)
 		return -errno;
-	err = bind_path(sock->fd, &sock->address, type);
+	setsockopt(sock->fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof(yes));
+	err = bind_address(sock->fd, &sock->address, type);
 	if (err) {
 		close(sock->fd);
 		sock->fd = -1;
 		return err;
 	}
-	if (!lstat(sock->address.sun_path, &st)) {
+	if (is_unix(&sock->address) &&
+	    !lstat(sock->address.local.sun_path, &st)) {
 		sock->dev = st.st_dev;
 		sock->ino = st.st_ino;
 	}
@@ -112,11 +120,13 @@ static int listen_socket_open(struct listen_socket *sock, int type,
 static int listen_address(struct listen_socket *sock, const char *path,
 			  const char *suffix)
 {
-	size_t room = sizeof(sock->address.sun_path);
+	struct sockaddr_un *local = &sock->address.local;
+	size_t room = sizeof(local->sun_path);
 	int n;
 
-	sock->address.sun_family = AF_UNIX;
-	n = snprintf(sock->address.sun_path, room, "%s%s", path, suffix);
+	local->sun_family = AF_UNIX;
+	sock->address.len = sizeof(*local);
+	n = snprintf(local->sun_path, room, "%s%s", path, suffix);
 	return n <= 0 || (size_t)n >= room ? -ENAMETOOLONG : 0;
 }
 
@@ -141,43 +151,81 @@ static int listener_bind(struct listener *listener, const char *path,
 	return err;
 }
 
-int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
-		  const char **step)
+static struct listener *listener_new(struct net *net, unsigned int n)
 {
 	struct listener *listener = calloc(1, sizeof(*listener));
-	int err;
 
-	*step = "listen";
 	if (!listener)
-		return -ENOMEM;
+		return NULL;
 	listener->net = net;
-	listener->own_dir = own_dir;
-	for (size_t i = 0; i < LISTENER_SOCKETS; i++)
+	listener->n_sockets = n;
+	for (size_t i = 0; i < n; i++)
 		listener->sockets[i] =
 			(struct listen_socket){.listener = listener,
 					       .accepted = doors[i].accepted,
 					       .fd = -1,
 					       .io.fd = -1};
-	err = listener_bind(listener, path, step);
+	return listener;
+}
+
+/* Enter it, or take back what was opened of it. */
+static int listener_opened(struct listener *listener, int err)
+{
 	if (err) {
-		for (size_t i = 0; i < LISTENER_SOCKETS; i++)
+		for (size_t i = 0; i < listener->n_sockets; i++)
 			listen_socket_close(&listener->sockets[i]);
 		free(listener);
 		return err;
 	}
-	listener->id = ++net->last_listener_id;
-	LIST_INSERT_HEAD(&net->listeners, listener, link);
-	*id = listener->id;
+	listener->id = ++listener->net->last_listener_id;
+	LIST_INSERT_HEAD(&listener->net->listeners, listener, link);
 	return 0;
+}
+
+int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
+		  const char **step)
+{
+	struct listener *listener = listener_new(net, LISTENER_SOCKETS);
+	int err;
+
+	*step = "listen";
+	if (!listener)
+		return -ENOMEM;
+	listener->own_dir = own_dir;
+	err = listener_bind(listener, path, step);
+	err = listener_opened(listener, err);
+	if (!err)
+		*id = listener->id;
+	return err;
+}
+
+int listener_open_stream(struct net *net, const struct address *address,
+			 bool trunk, struct listener **opened,
+			 const char **step)
+{
+	struct listener *listener = listener_new(net, 1);
+	int err;
+
+	*step = "listen";
+	if (!listener)
+		return -ENOMEM;
+	listener->sockets[0].accepted =
+		trunk ? trunk_accepted : stream_accepted;
+	listener->sockets[0].address = *address;
+	err = listen_socket_open(&listener->sockets[0], SOCK_STREAM, step);
+	err = listener_opened(listener, err);
+	if (!err)
+		*opened = listener;
+	return err;
 }
 
 void listener_close(struct listener *listener)
 {
-	for (size_t i = 0; i < LISTENER_SOCKETS; i++)
+	for (size_t i = 0; i < listener->n_sockets; i++)
 		listen_socket_close(&listener->sockets[i]);
 	/* Somebody else's files may be there by now: then it stays. */
 	if (listener->own_dir)
-		rmdir(dirname(listener->sockets[0].address.sun_path));
+		rmdir(dirname(listener->sockets[0].address.local.sun_path));
 	loop_timer_cancel(&listener->net->loop, &listener->retry);
 	LIST_REMOVE(listener, link);
 	loop_defer(&listener->net->loop, &listener->garbage, listener_free);
@@ -195,7 +243,7 @@ struct listener *listener_by_id(struct net *net, uint32_t id)
 
 static void listener_pause(struct listener *listener)
 {
-	for (size_t i = 0; i < LISTENER_SOCKETS; i++)
+	for (size_t i = 0; i < listener->n_sockets; i++)
 		loop_del(&listener->net->loop, &listener->sockets[i].io);
 }
 
@@ -214,7 +262,7 @@ void listener_resume(struct listener *listener)
 {
 	struct loop *loop = &listener->net->loop;
 
-	for (size_t i = 0; i < LISTENER_SOCKETS; i++) {
+	for (size_t i = 0; i < listener->n_sockets; i++) {
 		struct listen_socket *sock = &listener->sockets[i];
 
 		if (sock->io.fd < 0 &&
@@ -265,7 +313,9 @@ static void listen_ready(struct loop_fd *entry, uint32_t events)
 		return;
 	net_count(net, NET_REFUSED_DESCRIPTORS);
 	log_limited(&net->resource_log, "accept at %s: %s",
-		    sock->address.sun_path, strerror(-err));
+		    is_unix(&sock->address) ? sock->address.local.sun_path
+					    : "a TCP port",
+		    strerror(-err));
 	listener_pause(sock->listener);
 	listener_retry_later(sock->listener);
 }

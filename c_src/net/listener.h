@@ -5,6 +5,9 @@
  *   PATH       stream, the uml_switch control protocol (port_daemon)
  *   PATH.bess  SEQPACKET, a frame a packet (port_bess)
  *   PATH.vhost stream, vhost-user (port_vhost)
+ *   PATH.fd    stream, sockets that are handed over (port_fd)
+ *
+ * or at an address of its own, for streams with lengths (port_stream).
  *
  * A socket file that nobody listens at any more is replaced; a live one is
  * left alone. On the way out only files that are still the own ones go.
@@ -18,13 +21,14 @@
 #include <stdint.h>
 #include <sys/queue.h>
 #include <sys/types.h>
-#include <sys/un.h>
 
+#include "address.h"
 #include "loop.h"
 
 #define LISTENER_BESS_SUFFIX ".bess"
 #define LISTENER_VHOST_SUFFIX ".vhost"
-#define LISTENER_SOCKETS 3
+#define LISTENER_FD_SUFFIX ".fd"
+#define LISTENER_SOCKETS 4
 /* Wait before accepting again without descriptors, milliseconds. */
 #define LISTENER_RETRY_MS 100
 /* Connections taken in one turn of the loop. */
@@ -37,7 +41,7 @@ struct listen_socket {
 	/* Takes the connection over, whatever becomes of it. */
 	void (*accepted)(struct net *net, int fd);
 	int fd;
-	struct sockaddr_un address;
+	struct address address;
 	dev_t dev; /* of the file, to know it again */
 	ino_t ino;
 	struct loop_fd io; /* io.fd is -1 while paused */
@@ -47,6 +51,7 @@ struct listener {
 	struct net *net;
 	uint32_t id;
 	bool own_dir; /* the folder goes with the sockets */
+	unsigned int n_sockets;
 	struct listen_socket sockets[LISTENER_SOCKETS];
 	struct loop_timer retry;
 	struct loop_garbage garbage;
@@ -61,6 +66,10 @@ LIST_HEAD(listener_list, listener);
  */
 int listener_open(struct net *net, const char *path, bool own_dir, uint32_t *id,
 		  const char **step);
+/* The same for streams, or trunks, at one address. */
+int listener_open_stream(struct net *net, const struct address *address,
+			 bool trunk, struct listener **opened,
+			 const char **step);
 /* Close and unlink; connections stay. */
 void listener_close(struct listener *listener);
 struct listener *listener_by_id(struct net *net, uint32_t id);

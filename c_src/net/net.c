@@ -17,6 +17,7 @@ const char *const net_counter_names[NET_COUNTERS] = {
 	[NET_SHORT_REQUEST] = "short_request",
 	[NET_SURPLUS_BYTES] = "surplus_bytes",
 	[NET_TIMEOUT] = "timeout",
+	[NET_BAD_DESCRIPTOR] = "bad_descriptor",
 	[NET_FRAMES_UP] = "frames_up",
 	[NET_COPIES_MISSED] = "copies_missed",
 	[NET_BROKEN_VHOST] = "broken_vhost",
@@ -204,6 +205,22 @@ void net_send_term(struct net *net, ei_x_buff *x)
 {
 	net_flush(net);
 	port_send_term(&net->beam, x);
+}
+
+void net_answer_port(struct net *net, uint64_t request,
+		     const struct net_port *port, int err)
+{
+	ei_x_buff x;
+
+	term_reply(&x, request);
+	if (err) {
+		term_put_error(&x, "connect", err);
+	} else {
+		ei_x_encode_tuple_header(&x, 2);
+		ei_x_encode_atom(&x, "ok");
+		ei_x_encode_ulong(&x, port->id);
+	}
+	net_send_term(net, &x);
 }
 
 static struct net_port_list *bucket(struct net *net, uint32_t id)

@@ -56,9 +56,10 @@ enum net_counter {
 	NET_SHORT_REQUEST,
 	NET_SURPLUS_BYTES,
 	NET_TIMEOUT,
-	NET_FRAMES_UP,	   /* that the BEAM had to decide on */
-	NET_COPIES_MISSED, /* by observers, while the BEAM was busy */
-	NET_BROKEN_VHOST,  /* broke a rule, or took its memory away */
+	NET_BAD_DESCRIPTOR, /* handed over, but no packet socket */
+	NET_FRAMES_UP,	    /* that the BEAM had to decide on */
+	NET_COPIES_MISSED,  /* by observers, while the BEAM was busy */
+	NET_BROKEN_VHOST,   /* broke a rule, or took its memory away */
 	NET_COUNTERS
 };
 extern const char *const net_counter_names[NET_COUNTERS];
@@ -119,6 +120,10 @@ void net_resume(struct net *net);
 
 /* Queue an event or reply behind the frames gathered so far; frees x. */
 void net_send_term(struct net *net, ei_x_buff *x);
+
+/* Answer a request with {ok, PortId}, or with err. */
+void net_answer_port(struct net *net, uint64_t request,
+		     const struct net_port *port, int err);
 
 /* For netport: enter the port under a new id, or remove it, with the event. */
 void net_port_up(struct net *net, struct net_port *port);

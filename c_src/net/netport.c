@@ -45,6 +45,11 @@ static bool netport_takes(const struct net_port *port,
 	return !(needs & ~port->takes);
 }
 
+static bool netport_has_waiting(const struct net_port *port)
+{
+	return buf_len(&port->backlog) || port->unsent;
+}
+
 /*
  * A port that wants nothing is taken out of the epoll set, since EPOLLHUP is
  * reported whether it is asked for or not.
@@ -55,8 +60,8 @@ static int netport_watch(struct net_port *port)
 
 	if (port->ops->watch)
 		return port->ops->watch(port, !port->paused,
-					buf_len(&port->backlog) > 0);
-	if (buf_len(&port->backlog))
+					netport_has_waiting(port));
+	if (netport_has_waiting(port))
 		events |= EPOLLOUT;
 	if (!events) {
 		loop_del(&port->net->loop, &port->io);
@@ -191,6 +196,8 @@ static void netport_drain(struct net_port *port)
 	struct frame frames[BURST_FRAMES];
 	unsigned int n, done;
 
+	if (port->unsent && port->ops->send(port, NULL, 0) < 0)
+		return;
 	do {
 		n = netport_waiting(&port->backlog, frames);
 		done = netport_transmit(port, frames, n);
@@ -203,7 +210,7 @@ static void netport_drain(struct net_port *port)
 
 void netport_writable(struct net_port *port)
 {
-	if (buf_len(&port->backlog))
+	if (netport_has_waiting(port))
 		netport_drain(port);
 	if (port->id && netport_watch(port))
 		netport_down(port, "enomem");
@@ -264,29 +271,40 @@ void netport_resume(struct net_port *port)
 		netport_down(port, "enomem");
 }
 
-static void netport_receive(struct net_port *port)
+/* What has come, as far as it may go on; the rest is held. */
+static void netport_take(struct net_port *port, const struct burst *burst)
 {
-	struct burst *burst = &port->net->burst;
-	int err = port->ops->receive(port, burst);
-	unsigned int taken;
+	unsigned int taken = 0;
 
-	/* -ECONNRESET tells of the peer's other end, once; reading goes on. */
-	if (err == -EAGAIN || err == -EINTR || err == -ECONNRESET)
-		return;
-	if (err) {
-		netport_down(port, net_errno_name(port->net, err));
-		return;
-	}
-	taken = netport_input(port, burst->frames, burst->count);
-	if (!port->id)
-		return;
-	if (taken < burst->count)
+	if (!port->paused)
+		taken = netport_input(port, burst->frames, burst->count);
+	if (port->id && taken < burst->count)
 		netport_enqueue(port, &port->held, NETPORT_HELD_OWN,
 				NETPORT_RX_DROPPED, burst->frames + taken,
 				burst->count - taken);
-	if (burst->ended && port->paused)
+}
+
+static void netport_receive(struct net_port *port)
+{
+	struct burst *burst = &port->net->burst;
+
+	burst->more = false;
+	do {
+		int err = port->ops->receive(port, burst);
+
+		/* -ECONNRESET of a datagram socket tells of the peer's other
+		 * end, once; reading goes on. */
+		if (err == -EAGAIN || err == -EINTR || err == -ECONNRESET)
+			return;
+		if (err) {
+			netport_down(port, net_errno_name(port->net, err));
+			return;
+		}
+		netport_take(port, burst);
+	} while (burst->more && port->id);
+	if (burst->ended && port->id && port->paused)
 		port->ended = true;
-	else if (burst->ended)
+	else if (burst->ended && port->id)
 		netport_down(port, "closed");
 }
 
@@ -294,7 +312,7 @@ static void netport_ready(struct loop_fd *entry, uint32_t events)
 {
 	struct net_port *port = container_of(entry, struct net_port, io);
 
-	if (events & EPOLLOUT && buf_len(&port->backlog))
+	if (events & EPOLLOUT && netport_has_waiting(port))
 		netport_drain(port);
 	if (!port->id)
 		return;
@@ -410,7 +428,7 @@ void netport_flush(struct net_port *port)
 	/* Behind a backlog there is no overtaking. */
 	if (!buf_len(&port->backlog))
 		done = netport_transmit(port, port->pending, n);
-	if (!port->id || done == n)
+	if (!port->id || (done == n && !port->unsent))
 		return;
 	netport_enqueue(port, &port->backlog, NETPORT_BACKLOG_OWN,
 			NETPORT_TX_DROPPED, port->pending + done, n - done);

@@ -66,9 +66,16 @@ struct net_port;
 
 struct port_kind_ops {
 	const char *kind; /* as the BEAM calls it */
-	/* Fill the burst: 0 or -errno, -EAGAIN when nothing waits. */
+	/*
+	 * Fill the burst: 0 or -errno, -EAGAIN when nothing waits. Where it
+	 * says that there are more it is called again, with that still set.
+	 */
 	int (*receive)(struct net_port *port, struct burst *burst);
-	/* How many were taken, at least one, or the -errno of the first. */
+	/*
+	 * How many were taken, at least one, or the -errno of the first. A
+	 * kind that has taken a frame but not sent all of it sets unsent, and
+	 * is called again, without frames, when there is room.
+	 */
 	int (*send)(struct net_port *port, const struct frame *frames,
 		    unsigned int n);
 	/*
@@ -105,6 +112,7 @@ struct net_port {
 	int fd; /* carries the frames, or -1; closed by ops->close */
 	struct loop_fd io;
 	bool paused;	   /* not read until the BEAM takes or answers frames */
+	bool unsent;	   /* ops->send has something left */
 	bool ended;	   /* the peer has gone, with frames held */
 	bool missed;	   /* its last frame had to go up */
 	uint64_t wait_for; /* while paused: forward.answered has to be there */

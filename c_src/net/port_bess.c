@@ -63,12 +63,19 @@ static const struct port_kind_ops bess_ops = {
 	.close = bess_close,
 };
 
-void bess_accepted(struct net *net, int fd)
+static const struct port_kind_ops fd_ops = {
+	.kind = "fd",
+	.receive = bess_receive,
+	.send = bess_send,
+	.close = bess_close,
+};
+
+static void bess_up(struct net *net, int fd, const struct port_kind_ops *kind)
 {
 	struct bess *bess = calloc(1, sizeof(*bess));
 
 	if (bess) {
-		netport_init(&bess->port, net, &bess_ops, fd);
+		netport_init(&bess->port, net, kind, fd);
 		net->connections++;
 		if (!netport_up(&bess->port, fd))
 			return;
@@ -77,4 +84,14 @@ void bess_accepted(struct net *net, int fd)
 	net_count(net, NET_REFUSED_DESCRIPTORS);
 	free(bess);
 	close(fd);
+}
+
+void bess_accepted(struct net *net, int fd)
+{
+	bess_up(net, fd, &bess_ops);
+}
+
+void bess_handed_over(struct net *net, int fd)
+{
+	bess_up(net, fd, &fd_ops);
 }

@@ -10,5 +10,7 @@ struct net;
 
 /* Make a port of an accepted connection, or close it. */
 void bess_accepted(struct net *net, int fd);
+/* The same of a socket that was handed over, for port_fd. */
+void bess_handed_over(struct net *net, int fd);
 
 #endif

@@ -9,12 +9,8 @@
 
 #include "buf.h"
 #include "net.h"
+#include "ports.h"
 #include "term.h"
-
-static void put_ok(ei_x_buff *x)
-{
-	ei_x_encode_atom(x, "ok");
-}
 
 static void put_counters(ei_x_buff *x, const char *const *names,
 			 const uint64_t *values, size_t n)
@@ -28,70 +24,15 @@ static void put_counters(ei_x_buff *x, const char *const *names,
 	ei_x_encode_empty_list(x);
 }
 
-static int do_listen(struct net *net, struct term_reader *r, ei_x_buff *x)
-{
-	uint32_t id = 0;
-	const char *step;
-	bool own_dir;
-	char *path;
-	int err;
-
-	term_tuple(r);
-	path = term_binary(r, NULL);
-	own_dir = term_bool(r);
-	if (r->err) {
-		free(path);
-		return r->err;
-	}
-	err = listener_open(net, path, own_dir, &id, &step);
-	free(path);
-	if (err) {
-		term_put_error(x, step, err);
-		return 0;
-	}
-	ei_x_encode_tuple_header(x, 2);
-	put_ok(x);
-	ei_x_encode_ulong(x, id);
-	return 0;
-}
-
-static int do_unlisten(struct net *net, struct term_reader *r, ei_x_buff *x)
-{
-	struct listener *listener = listener_by_id(net, (uint32_t)term_u64(r));
-
-	if (r->err)
-		return r->err;
-	if (listener) {
-		listener_close(listener);
-		put_ok(x);
-	} else {
-		term_put_error(x, "listener", -ENOENT);
-	}
-	return 0;
-}
-
-static int do_close(struct net *net, struct term_reader *r, ei_x_buff *x)
-{
-	struct net_port *port = net_port_by_id(net, (uint32_t)term_u64(r));
-
-	if (r->err)
-		return r->err;
-	if (port) {
-		netport_down(port, "closed");
-		put_ok(x);
-	} else {
-		term_put_error(x, "port", -ENOENT);
-	}
-	return 0;
-}
-
-static int do_counters(struct net *net, struct term_reader *r, ei_x_buff *x)
+static int do_counters(struct net *net, uint64_t id, struct term_reader *r,
+		       ei_x_buff *x)
 {
 	struct net_port *port;
 
+	(void)id;
 	(void)r;
 	ei_x_encode_tuple_header(x, 2);
-	put_ok(x);
+	term_put_ok(x);
 	ei_x_encode_tuple_header(x, 2);
 	put_counters(x, net_counter_names, net->counters, NET_COUNTERS);
 	for (size_t i = 0; i < NET_ID_BUCKETS; i++) {
@@ -110,12 +51,14 @@ static int do_counters(struct net *net, struct term_reader *r, ei_x_buff *x)
 }
 
 /* {configure, {Relay, Stations, AgeingMs}} */
-static int do_configure(struct net *net, struct term_reader *r, ei_x_buff *x)
+static int do_configure(struct net *net, uint64_t id, struct term_reader *r,
+			ei_x_buff *x)
 {
 	uint64_t stations, ageing;
 	bool relay;
 	int err;
 
+	(void)id;
 	term_tuple(r);
 	relay = term_bool(r);
 	stations = term_u64(r);
@@ -127,7 +70,7 @@ static int do_configure(struct net *net, struct term_reader *r, ei_x_buff *x)
 	if (err)
 		term_put_error(x, "memory", err);
 	else
-		put_ok(x);
+		term_put_ok(x);
 	return 0;
 }
 
@@ -156,18 +99,20 @@ static void tell_seen(void *arg, const struct station *station)
 }
 
 /* {seen, EveryMs}: {ok, {Now, <<Station:64, Port:32, Age:32>> ...}} */
-static int do_seen(struct net *net, struct term_reader *r, ei_x_buff *x)
+static int do_seen(struct net *net, uint64_t id, struct term_reader *r,
+		   ei_x_buff *x)
 {
 	struct seen seen = {.now = (uint32_t)net->loop.now_ms};
 	uint64_t every = term_u64(r);
 
+	(void)id;
 	if (r->err)
 		return r->err;
 	buf_init(&seen.buf, SIZE_MAX);
 	stations_collect(&net->forward.stations, seen.now, (uint32_t)every,
 			 tell_seen, &seen);
 	ei_x_encode_tuple_header(x, 2);
-	put_ok(x);
+	term_put_ok(x);
 	ei_x_encode_tuple_header(x, 2);
 	ei_x_encode_longlong(x, net->loop.now_ms);
 	term_put_binary(x, buf_data(&seen.buf), buf_len(&seen.buf));
@@ -175,11 +120,13 @@ static int do_seen(struct net *net, struct term_reader *r, ei_x_buff *x)
 	return 0;
 }
 
-static int do_flush(struct net *net, struct term_reader *r, ei_x_buff *x)
+static int do_flush(struct net *net, uint64_t id, struct term_reader *r,
+		    ei_x_buff *x)
 {
+	(void)id;
 	(void)r;
 	forward_flush(&net->forward);
-	put_ok(x);
+	term_put_ok(x);
 	return 0;
 }
 
@@ -193,13 +140,15 @@ static void put_hook_error(ei_x_buff *x, const char *error)
 }
 
 /* {hook, {Bit, Observer, In, Out, Either, Filter}} */
-static int do_hook(struct net *net, struct term_reader *r, ei_x_buff *x)
+static int do_hook(struct net *net, uint64_t id, struct term_reader *r,
+		   ei_x_buff *x)
 {
 	struct hook hook = {.observer = false};
 	char *filter, *error = NULL;
 	uint32_t bit;
 	int err;
 
+	(void)id;
 	term_tuple(r);
 	bit = (uint32_t)term_u64(r);
 	hook.observer = term_bool(r);
@@ -219,30 +168,40 @@ static int do_hook(struct net *net, struct term_reader *r, ei_x_buff *x)
 	else if (err)
 		term_put_error(x, "hook", err);
 	else
-		put_ok(x);
+		term_put_ok(x);
 	free(error);
 	return 0;
 }
 
-static int do_unhook(struct net *net, struct term_reader *r, ei_x_buff *x)
+static int do_unhook(struct net *net, uint64_t id, struct term_reader *r,
+		     ei_x_buff *x)
 {
 	uint32_t bit = (uint32_t)term_u64(r);
 
+	(void)id;
 	if (r->err)
 		return r->err;
 	hooks_clear(&net->forward.hooks, bit);
-	put_ok(x);
+	term_put_ok(x);
 	return 0;
 }
 
 static const struct {
 	const char *name;
-	int (*handle)(struct net *, struct term_reader *, ei_x_buff *);
+	int (*handle)(struct net *, uint64_t id, struct term_reader *,
+		      ei_x_buff *);
 } operations[] = {
-	{"listen", do_listen},	     {"unlisten", do_unlisten},
-	{"close", do_close},	     {"counters", do_counters},
-	{"configure", do_configure}, {"seen", do_seen},
-	{"flush", do_flush},	     {"hook", do_hook},
+	{"listen", ports_listen},
+	{"listen_stream", ports_listen_stream},
+	{"unlisten", ports_unlisten},
+	{"connect_stream", ports_connect_stream},
+	{"connect_dgram", ports_connect_dgram},
+	{"close", ports_close},
+	{"counters", do_counters},
+	{"configure", do_configure},
+	{"seen", do_seen},
+	{"flush", do_flush},
+	{"hook", do_hook},
 	{"unhook", do_unhook},
 };
 
@@ -265,12 +224,12 @@ int requests_handle(struct net *net, const char *term)
 		if (strcmp(op, operations[i].name) != 0)
 			continue;
 		term_reply(&x, id);
-		err = operations[i].handle(net, &r, &x);
+		err = operations[i].handle(net, id, &r, &x);
 		if (err)
 			ei_x_free(&x);
 		else
 			net_send_term(net, &x);
-		return err;
+		return err == REQUEST_LATER ? 0 : err;
 	}
 	return -EBADMSG;
 }

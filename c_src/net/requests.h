@@ -8,6 +8,9 @@
 
 struct net;
 
+/* Of a handler: the answer comes later, by the request's id. */
+#define REQUEST_LATER 1
+
 /* Carry out a request and answer it. 0, or -EBADMSG where it is none. */
 int requests_handle(struct net *net, const char *term);
 
