@@ -113,7 +113,8 @@ default() ->
     end.
 
 %% @doc The control socket at the default path; where there is none, it is
-%% started, with a switch behind it.
+%% started, with a switch behind it that has a way out ({@link
+%% evum_uplink:open_default/1}).
 -spec ensure() -> {ok, pid()} | {error, error() | evum_switch:error()}.
 ensure() ->
     case default() of
@@ -124,6 +125,7 @@ ensure() ->
 start_default({ok, Switch}) ->
     case start(Switch) of
         {ok, Ctl} ->
+            ok = evum_uplink:open_default(Switch),
             {ok, Ctl};
         {error, Reason} ->
             evum_switch:stop(Switch),

@@ -17,7 +17,8 @@
 -export([fdb/1, ports/1, counters/1, name/1]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2]).
--export([listen/3, unlisten/2, connect/3, close_port/2, serve/3]).
+-export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
+-export([uplink/3, forward/4, unforward/3, forwards/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 -export([format_status/1]).
 
@@ -54,16 +55,17 @@
 %% `peer' is the process id on the host, 0 where it is not known. `rx' counts
 %% what came from the peer, `tx' what went to it: `rx_frames', `rx_bytes',
 %% `rx_runts' (under 14 bytes) and `rx_giants' (over 65535), which are not
-%% forwarded, `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
+%% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
 %% `tx_errors' (its socket refused).
 -type port_info() :: #{
     id := evum_fdb:port_id(),
-    kind := daemon | bess | fd | vhost | stream | dgram | trunk,
+    kind := daemon | bess | fd | vhost | stream | dgram | trunk | nat,
     peer := non_neg_integer(),
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
     rx_runts := non_neg_integer(),
     rx_giants := non_neg_integer(),
+    rx_dropped := non_neg_integer(),
     tx_frames := non_neg_integer(),
     tx_bytes := non_neg_integer(),
     tx_dropped := non_neg_integer(),
@@ -85,9 +87,10 @@
     | {listen_stream, gen_server:from(), evum_switch_options:wire_address()}
     | {unlisten, gen_server:from() | nobody}
     | {connect | close, gen_server:from()}
-    | {ports | counters | fdb | flush, gen_server:from()}
+    | {ports | counters | fdb | flush | ask, gen_server:from()}
     | {hook, gen_server:from(), evum_switch_hooks:id()}
     | {unhook, evum_switch_hooks:id()}
+    | dhcp
     | configure
     | seen.
 
@@ -241,6 +244,46 @@ counters(Switch) ->
 name(Switch) ->
     gen_server:call(Switch, name).
 
+%% @doc Open a way out. Returns the id of its port, which is closed with the
+%% switch. The one kind is `nat', which needs no privilege: guests reach the
+%% world through sockets of evum_net, find a gateway, a resolver and, by DHCP
+%% and router advertisements, their addresses. A switch has one at most; see
+%% {@link evum_uplink} for the options and errors.
+-spec uplink(pid(), nat, evum_uplink:options()) ->
+    {ok, evum_fdb:port_id()} | {error, evum_uplink:error()}.
+uplink(Switch, Kind, Options) ->
+    evum_uplink:open(Switch, Kind, Options).
+
+%% @doc Hand connections, or datagrams, that come to an address and port of the
+%% host on to one of a guest. `{error, {forward, {Protocol, Host}, Errno}}':
+%% `eaddrinuse' where somebody listens there, `enotconn' where the switch has no
+%% `nat', `eopnotsupp' for `udp' where that is restricted, `enobufs' beyond 1024
+%% of them.
+-spec forward(pid(), tcp | udp, Host, Guest) -> ok | {error, evum_uplink:error()} when
+    Host :: evum_uplink:end_point(), Guest :: evum_uplink:end_point().
+forward(Switch, Protocol, Host, Guest) ->
+    evum_uplink:forward(Switch, Protocol, Host, Guest).
+
+%% @doc End a forward; connections that came by it stay. `enoent' where there is
+%% none.
+-spec unforward(pid(), tcp | udp, Host :: evum_uplink:end_point()) ->
+    ok | {error, evum_uplink:error()}.
+unforward(Switch, Protocol, Host) ->
+    evum_uplink:unforward(Switch, Protocol, Host).
+
+%% @doc The forwards of a switch.
+-spec forwards(pid()) -> [{tcp | udp, Host, Guest}] when
+    Host :: {inet:ip_address(), inet:port_number()},
+    Guest :: {inet:ip_address(), inet:port_number()}.
+forwards(Switch) ->
+    evum_uplink:forwards(Switch).
+
+%% @private
+%% @doc Ask evum_net; for the modules of a switch.
+-spec ask(pid(), atom(), term()) -> ok | {ok, term()} | {error, term()}.
+ask(Switch, Op, Arg) ->
+    gen_server:call(Switch, {ask, Op, Arg}).
+
 %% @private
 %% @doc Open a control socket at `Path', until it is closed or the caller has
 %% died. With `OwnDir' the folder is removed, if empty, with the socket.
@@ -325,14 +368,17 @@ init(#{name := Name, ageing := Ageing} = Description) ->
                 seen_every = max(1, min(Ageing div 4, ?SEEN_EVERY_MAX))
             },
             _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
-            #{forward := Forward, fdb_size := Size} = Description,
+            #{forward := Forward, fdb_size := Size, dhcp := Dhcp} = Description,
             Configure = {Forward =:= relay, Size, Ageing},
             State1 = request(configure, Configure, configure, State),
             ok = evum_port:credit(Port, ?WINDOW),
-            {ok, State1};
+            {ok, serve_dhcp(Dhcp, State1)};
         {error, Reason} ->
             {stop, {shutdown, Reason}}
     end.
+
+serve_dhcp(true, State) -> request(nat, evum_uplink:dhcp_only(), dhcp, State);
+serve_dhcp(false, State) -> State.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->
@@ -372,6 +418,8 @@ handle_call({unhook, Id}, _From, #state{core = Core} = State) ->
         error ->
             {reply, {error, no_hook}, State}
     end;
+handle_call({ask, Op, Arg}, From, State) ->
+    {noreply, request(Op, Arg, {ask, From}, State)};
 handle_call({listen, Path, OwnDir}, From, State) ->
     {noreply, request(listen, {Path, OwnDir}, {listen, From, Path, OwnDir}, State)};
 handle_call({listen_stream, Address, Trunk}, From, State) ->
@@ -509,6 +557,11 @@ answer({listen_stream, From, _}, {error, _} = Error, State) ->
     State;
 answer({Op, From}, Result, State) when Op =:= connect; Op =:= close ->
     gen_server:reply(From, Result),
+    State;
+answer({ask, From}, Result, State) ->
+    gen_server:reply(From, Result),
+    State;
+answer(dhcp, {ok, _Port}, State) ->
     State;
 answer({unlisten, nobody}, _Result, State) ->
     State;

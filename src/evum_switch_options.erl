@@ -12,6 +12,9 @@
 %% <tr><td>`forward'</td><td>`cache': decisions are kept in `evum_net', and a
 %%   frame like one that was decided on passes there. `relay': each frame comes
 %%   up to be decided on. Default: `cache'</td></tr>
+%% <tr><td>`dhcp'</td><td>whether guests get addresses though there is no uplink:
+%%   from a `nat' ({@link evum_uplink}) that lets nothing out. Default:
+%%   `false'</td></tr>
 %% </table>
 %% The application's environment overrides the defaults of all but `name'.
 -module(evum_switch_options).
@@ -32,7 +35,8 @@
     name := binary(),
     ageing := pos_integer(),
     fdb_size := pos_integer(),
-    forward := cache | relay
+    forward := cache | relay,
+    dhcp := boolean()
 }.
 -type port_config() :: #{
     vlan := none | {access, 1..4094} | {trunk, [1..4094], Native :: none | 1..4094},
@@ -74,7 +78,7 @@ switch(Options) ->
     {error, {bad_option, options, Options}}.
 
 defaults() ->
-    #{ageing => 300_000, fdb_size => 65536, forward => cache}.
+    #{ageing => 300_000, fdb_size => 65536, forward => cache, dhcp => false}.
 
 environment(Key) ->
     case application:get_env(evum, Key) of
@@ -86,6 +90,7 @@ option(name, Name) when is_atom(Name) -> atom_to_binary(Name);
 option(name, Name) -> label(Name);
 option(ageing, Ms) when is_integer(Ms), Ms > 0, Ms =< ?AGEING_MAX -> Ms;
 option(fdb_size, N) when is_integer(N), N > 0, N =< ?FDB_SIZE_MAX -> N;
+option(dhcp, Dhcp) when is_boolean(Dhcp) -> Dhcp;
 option(forward, Forward) when Forward =:= cache; Forward =:= relay -> Forward;
 option(Key, Value) -> throw({bad_option, Key, Value}).
 

@@ -84,6 +84,7 @@ struct net {
 	struct net_port_queue paused_ports;
 	struct forward forward;
 	struct listener_list listeners;
+	struct nat *nat; /* the port that leads out, or NULL */
 	unsigned int connections;
 	size_t backlogs; /* bytes that wait in all ports, either way */
 

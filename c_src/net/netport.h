@@ -94,7 +94,7 @@ enum netport_counter {
 	NETPORT_RX_RUNTS,   /* shorter than an Ethernet header; not switched */
 	NETPORT_RX_GIANTS,  /* above 65535 bytes; not switched */
 	NETPORT_RX_BAD,	    /* an offload that does not fit; not switched */
-	NETPORT_RX_DROPPED, /* no memory to hold them until they may go on */
+	NETPORT_RX_DROPPED, /* no room to hold them until they may go on */
 	NETPORT_TX_FRAMES,
 	NETPORT_TX_BYTES,
 	NETPORT_TX_DROPPED, /* the peer did not read */

@@ -11,6 +11,7 @@
 #include "net.h"
 #include "ports.h"
 #include "term.h"
+#include "uplinks.h"
 
 static void put_counters(ei_x_buff *x, const char *const *names,
 			 const uint64_t *values, size_t n)
@@ -203,6 +204,10 @@ static const struct {
 	{"flush", do_flush},
 	{"hook", do_hook},
 	{"unhook", do_unhook},
+	{"nat", uplinks_nat},
+	{"forward", uplinks_forward},
+	{"unforward", uplinks_unforward},
+	{"forwards", uplinks_forwards},
 };
 
 int requests_handle(struct net *net, const char *term)

@@ -1,0 +1,345 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The ways out of a switch: their options, validated whole (pure), and
+%% the calls behind {@link evum_switch:uplink/3}.
+%%
+%% Options of `nat', a map or a property list. Addresses are tuples of
+%% {@link inet} or text.
+%% <table>
+%% <tr><td>`subnet'</td><td>of the guests, with a prefix of 8 to 27 bits, or
+%%   `none'. Its first address is the gateway, its third the resolver, leases
+%%   start at its fifteenth. Default: `"192.168.213.0/24"'</td></tr>
+%% <tr><td>`subnet6'</td><td>64 bits, announced by router advertisements, or
+%%   `none'. Gateway and resolver as above. Default: `"fd00::/64"'</td></tr>
+%% <tr><td>`restrict'</td><td>nothing leaves the switch but answers to what
+%%   comes in by a forward. Default: `false'</td></tr>
+%% <tr><td>`host_loopback'</td><td>at the gateway's address guests reach what
+%%   listens at the host's loopback. Default: `true'</td></tr>
+%% <tr><td>`dhcp'</td><td>hand out IPv4 addresses. Default: `true'</td></tr>
+%% <tr><td>`bind'</td><td>addresses of the host that connections to the world
+%%   come from, at most one of each family. Default: `[]', the host's
+%%   choice</td></tr>
+%% <tr><td>`mtu'</td><td>bytes, 1280 to 65521. Default: 1500</td></tr>
+%% <tr><td>`domain'</td><td>told by DHCP. Default: `""', none</td></tr>
+%% </table>
+-module(evum_uplink).
+
+-export([open/3, open_default/1, dhcp_only/0]).
+-export([forward/4, unforward/3, forwards/1]).
+-export([nat/1, overlap/2]).
+
+-export_type([options/0, address/0, end_point/0, protocol/0, error/0, nat/0]).
+
+-include_lib("kernel/include/logger.hrl").
+
+-type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
+-type address() :: inet:ip_address() | string() | binary().
+-type end_point() :: {address(), inet:port_number()}.
+-type protocol() :: tcp | udp.
+%% `overlap': the subnet is one that the host is in, by that interface.
+%% `uplink' and `forward' name what failed and the host's reason.
+-type error() ::
+    {bad_option, Key :: term(), Value :: term()}
+    | {overlap, Subnet :: string(), Interface :: string()}
+    | {uplink, Kind :: atom(), Errno :: atom()}
+    | {forward, {protocol(), end_point()}, Errno :: atom()}.
+%% What evum_net is told, see doc/port-protocol.md.
+-type nat() :: tuple().
+-type subnet() :: none | {inet:ip_address(), Prefix :: pos_integer()}.
+
+-define(SUBNET, "192.168.213.0/24").
+-define(SUBNET6, "fd00::/64").
+%% The addresses of a subnet by their place in it. libslirp hands out those
+%% from the fifteenth on.
+-define(GATEWAY, 1).
+-define(RESOLVER, 3).
+-define(FIRST_LEASE, 15).
+%% IPv6 wants 1280 (RFC 8200); libslirp's IF_MTU_MAX.
+-define(MTU_MIN, 1280).
+-define(MTU_MAX, 65521).
+%% RFC 1035
+-define(DOMAIN_MAX, 253).
+
+%%% Calls
+
+%% @doc Open an uplink. Returns the id of its port.
+-spec open(pid(), nat, options()) -> {ok, evum_fdb:port_id()} | {error, error()}.
+open(Switch, nat, Options) ->
+    {ok, Interfaces} = inet:getifaddrs(),
+    case nat(Options) of
+        {ok, Nat} ->
+            case overlap(subnets(Options), Interfaces) of
+                ok -> named(nat, evum_switch:ask(Switch, nat, Nat));
+                {error, _} = Error -> Error
+            end;
+        {error, _} = Error ->
+            Error
+    end;
+open(_Switch, Kind, _Options) ->
+    {error, {bad_option, kind, Kind}}.
+
+named(_, {ok, _} = Ok) -> Ok;
+named(Kind, {error, {_, Errno}}) -> {error, {uplink, Kind, Errno}}.
+
+%% @doc The uplink of the switch that is started where none runs: `uplink' in
+%% the application's environment, `{nat, Options}' or `none'. Without it the
+%% switch works all the same, so a failure is only told of.
+-spec open_default(pid()) -> ok.
+open_default(Switch) ->
+    case application:get_env(evum, uplink, {nat, #{}}) of
+        none ->
+            ok;
+        {Kind, Options} ->
+            case open(Switch, Kind, Options) of
+                {ok, _} ->
+                    ok;
+                {error, Reason} ->
+                    ?LOG_WARNING("evum: the default switch has no uplink: ~p", [Reason]),
+                    ok
+            end
+    end.
+
+%% @doc What makes evum_net answer DHCP on a switch that has no uplink.
+-spec dhcp_only() -> nat().
+dhcp_only() ->
+    {ok, Nat} = nat(#{restrict => true, subnet6 => none}),
+    Nat.
+
+%% @doc See {@link evum_switch:forward/4}.
+-spec forward(pid(), protocol(), end_point(), end_point()) -> ok | {error, error()}.
+forward(Switch, Protocol, Host, Guest) ->
+    try {is_udp(Protocol), end_point(host, Host), end_point(guest, Guest)} of
+        {_, {HostBytes, _}, {GuestBytes, _}} when byte_size(HostBytes) =/= byte_size(GuestBytes) ->
+            {error, {bad_option, guest, Guest}};
+        Arg ->
+            forwarded(Protocol, Host, evum_switch:ask(Switch, forward, Arg))
+    catch
+        throw:{bad_option, _, _} = Error -> {error, Error}
+    end.
+
+%% @doc See {@link evum_switch:unforward/3}.
+-spec unforward(pid(), protocol(), end_point()) -> ok | {error, error()}.
+unforward(Switch, Protocol, Host) ->
+    try {is_udp(Protocol), end_point(host, Host)} of
+        Arg -> forwarded(Protocol, Host, evum_switch:ask(Switch, unforward, Arg))
+    catch
+        throw:{bad_option, _, _} = Error -> {error, Error}
+    end.
+
+forwarded(_, _, ok) -> ok;
+forwarded(Protocol, Host, {error, {_, Errno}}) -> {error, {forward, {Protocol, Host}, Errno}}.
+
+%% @doc See {@link evum_switch:forwards/1}.
+-spec forwards(pid()) -> [{protocol(), Host, Guest}] when
+    Host :: {inet:ip_address(), inet:port_number()},
+    Guest :: {inet:ip_address(), inet:port_number()}.
+forwards(Switch) ->
+    {ok, Forwards} = evum_switch:ask(Switch, forwards, none),
+    lists:sort([
+        {protocol(IsUdp), {tuple(Host), HostPort}, {tuple(Guest), GuestPort}}
+     || {IsUdp, {Host, HostPort}, {Guest, GuestPort}} <- Forwards
+    ]).
+
+protocol(true) -> udp;
+protocol(false) -> tcp.
+
+is_udp(tcp) -> false;
+is_udp(udp) -> true;
+is_udp(Other) -> throw({bad_option, protocol, Other}).
+
+end_point(Key, {Text, Port} = Given) ->
+    case address(Text) of
+        {ok, Address} when is_integer(Port), Port >= 1, Port =< 65535 -> {bytes(Address), Port};
+        _ -> throw({bad_option, Key, Given})
+    end;
+end_point(Key, Given) ->
+    throw({bad_option, Key, Given}).
+
+%%% Options
+
+%% @doc What evum_net is to be told for these options.
+-spec nat(options()) -> {ok, nat()} | {error, error()}.
+nat(Options) ->
+    try
+        Given = maps:map(fun option/2, to_map(Options)),
+        {ok, request(maps:merge(defaults(), Given))}
+    catch
+        throw:{bad_option, _, _} = Error -> {error, Error}
+    end.
+
+to_map(Options) when is_map(Options) ->
+    Options;
+to_map(Options) when is_list(Options) ->
+    try
+        maps:from_list(lists:reverse(proplists:unfold(Options)))
+    catch
+        error:badarg -> throw({bad_option, options, Options})
+    end;
+to_map(Options) ->
+    throw({bad_option, options, Options}).
+
+defaults() ->
+    maps:map(fun option/2, #{
+        subnet => ?SUBNET,
+        subnet6 => ?SUBNET6,
+        restrict => false,
+        host_loopback => true,
+        dhcp => true,
+        bind => [],
+        mtu => 1500,
+        domain => ""
+    }).
+
+option(subnet, none) ->
+    none;
+option(subnet, Text) ->
+    case subnet(Text) of
+        {ok, {{_, _, _, _}, Prefix} = Subnet} when Prefix >= 8, Prefix =< 27 -> Subnet;
+        _ -> throw({bad_option, subnet, Text})
+    end;
+option(subnet6, none) ->
+    none;
+option(subnet6, Text) ->
+    case subnet(Text) of
+        {ok, {{_, _, _, _, _, _, _, _}, 64} = Subnet} -> Subnet;
+        _ -> throw({bad_option, subnet6, Text})
+    end;
+option(Key, Value) when
+    is_boolean(Value), Key =:= restrict orelse Key =:= host_loopback orelse Key =:= dhcp
+->
+    Value;
+option(bind, Addresses) when is_list(Addresses), length(Addresses) =< 2 ->
+    Parsed = [address(Address) || Address <- Addresses],
+    Families = [tuple_size(Address) || {ok, Address} <- Parsed],
+    length(lists:usort(Families)) =:= length(Parsed) orelse throw({bad_option, bind, Addresses}),
+    [Address || {ok, Address} <- Parsed];
+option(mtu, Mtu) when is_integer(Mtu), Mtu >= ?MTU_MIN, Mtu =< ?MTU_MAX ->
+    Mtu;
+option(domain, Domain) ->
+    try iolist_to_binary(Domain) of
+        Name when byte_size(Name) =< ?DOMAIN_MAX ->
+            case re:run(Name, "^[A-Za-z0-9.-]*$", [{capture, none}, dollar_endonly]) of
+                match -> Name;
+                nomatch -> throw({bad_option, domain, Domain})
+            end;
+        _ ->
+            throw({bad_option, domain, Domain})
+    catch
+        error:badarg -> throw({bad_option, domain, Domain})
+    end;
+option(Key, Value) ->
+    throw({bad_option, Key, Value}).
+
+request(#{subnet := Subnet, subnet6 := Subnet6, bind := Bind} = Nat) ->
+    #{restrict := Restrict, dhcp := Dhcp, host_loopback := Loopback, mtu := Mtu, domain := Domain} =
+        Nat,
+    {
+        {Restrict, Dhcp andalso Subnet =/= none, Loopback},
+        family(Subnet, [?GATEWAY, ?RESOLVER, ?FIRST_LEASE], bound(4, Bind), 4),
+        family(Subnet6, [?GATEWAY, ?RESOLVER], bound(8, Bind), 16),
+        Mtu,
+        Domain
+    }.
+
+%% Without the family evum_net looks at nothing but the first element.
+family(none, Places, Bind, Size) ->
+    Zero = binary:copy(<<0>>, Size),
+    list_to_tuple([false, 1, Zero | [Zero || _ <- Places]] ++ [any(Bind, Zero)]);
+family({Network, Prefix}, Places, Bind, Size) ->
+    Bits = Size * 8,
+    <<Number:Bits>> = Bytes = bytes(Network),
+    Addresses = [<<(Number + Place):Bits>> || Place <- Places],
+    Any = any(Bind, binary:copy(<<0>>, Size)),
+    list_to_tuple([true, Prefix, Bytes | Addresses] ++ [Any]).
+
+any(none, Zero) -> Zero;
+any(Address, _) -> bytes(Address).
+
+bound(Arity, Addresses) ->
+    case [Address || Address <- Addresses, tuple_size(Address) =:= Arity] of
+        [Address] -> Address;
+        [] -> none
+    end.
+
+%%% Subnets
+
+subnets(Options) ->
+    #{subnet := Subnet, subnet6 := Subnet6} = maps:merge(
+        defaults(), maps:map(fun option/2, to_map(Options))
+    ),
+    [Subnet, Subnet6].
+
+%% @doc Does the host have an address in one of these subnets, or is its own
+%% subnet in one of them? Guests could not reach what is there.
+-spec overlap([subnet()], [{Interface :: string(), [tuple()]}]) -> ok | {error, error()}.
+overlap(Subnets, Interfaces) ->
+    Found = [
+        {overlap, text(Subnet), Name}
+     || {_, _} = Subnet <- Subnets,
+        {Name, Properties} <- Interfaces,
+        Own <- addresses(Properties),
+        overlaps(Subnet, Own)
+    ],
+    case Found of
+        [] -> ok;
+        [First | _] -> {error, First}
+    end.
+
+%% An address is followed by its mask.
+addresses([{addr, Address}, {netmask, Mask} | Rest]) ->
+    [{Address, ones(bytes(Mask))} | addresses(Rest)];
+addresses([_ | Rest]) ->
+    addresses(Rest);
+addresses([]) ->
+    [].
+
+ones(Mask) ->
+    length([1 || <<1:1>> <= Mask]).
+
+overlaps({A, PrefixA}, {B, PrefixB}) when tuple_size(A) =:= tuple_size(B) ->
+    Common = min(PrefixA, PrefixB),
+    <<HeadA:Common/bitstring, _/bitstring>> = bytes(A),
+    <<HeadB:Common/bitstring, _/bitstring>> = bytes(B),
+    HeadA =:= HeadB;
+overlaps(_, _) ->
+    false.
+
+%% The network of "address/prefix", without bits behind the prefix.
+subnet(Text) when is_list(Text); is_binary(Text) ->
+    try
+        [Address, Digits] = string:split(unicode:characters_to_list(Text), "/"),
+        Prefix = list_to_integer(Digits),
+        {ok, Network} = address(Address),
+        Bytes = bytes(Network),
+        Behind = bit_size(Bytes) - Prefix,
+        <<_:Prefix/bitstring, 0:Behind>> = Bytes,
+        {ok, {Network, Prefix}}
+    catch
+        error:_ -> error
+    end;
+subnet(_) ->
+    error.
+
+text({Network, Prefix}) ->
+    inet:ntoa(Network) ++ "/" ++ integer_to_list(Prefix).
+
+address(Text) when is_binary(Text) ->
+    address(binary_to_list(Text));
+address(Text) when is_list(Text) ->
+    try
+        inet:parse_strict_address(Text)
+    catch
+        error:_ -> error
+    end;
+address(Address) when is_tuple(Address) ->
+    case inet:is_ip_address(Address) of
+        true -> {ok, Address};
+        false -> error
+    end;
+address(_) ->
+    error.
+
+bytes({A, B, C, D}) -> <<A, B, C, D>>;
+bytes({A, B, C, D, E, F, G, H}) -> <<A:16, B:16, C:16, D:16, E:16, F:16, G:16, H:16>>.
+
+tuple(<<A, B, C, D>>) -> {A, B, C, D};
+tuple(<<A:16, B:16, C:16, D:16, E:16, F:16, G:16, H:16>>) -> {A, B, C, D, E, F, G, H}.

@@ -1,0 +1,293 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% The way out, for real guests. All cases run in a network namespace that has
+%% nothing but a loopback (evum_apart), so that nothing leaves this machine.
+-module(evum_uplink_SUITE).
+
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+-compile([export_all, nowarn_export_all]).
+
+-define(LIMIT, 20000).
+
+suite() -> [{timetrap, {minutes, 5}}].
+
+all() ->
+    [
+        guest_reaches_the_host,
+        host_reaches_the_guest,
+        thousand_connections,
+        dhcp_without_uplink,
+        bad_input
+    ].
+
+init_per_suite(Config) ->
+    Before = evum_test:leftovers(),
+    [{peer, evum_apart:start()}, {before, Before} | Config].
+
+end_per_suite(Config) ->
+    ok = evum_apart:stop(?config(peer, Config)),
+    evum_test:no_leftovers(?config(before, Config)).
+
+init_per_testcase(_Case, Config) ->
+    Config.
+
+end_per_testcase(_Case, Config) ->
+    _ = peer:call(?config(peer, Config), application, stop, [evum]),
+    ok.
+
+%% What each case does, it does there.
+guest_reaches_the_host(Config) -> there(guest_to_host, Config).
+host_reaches_the_guest(Config) -> there(host_to_guest, Config).
+thousand_connections(Config) -> there(thousand, Config).
+dhcp_without_uplink(Config) -> there(dhcp_alone, Config).
+bad_input(Config) -> there(bad_uplinks, Config).
+
+there(Function, Config) ->
+    evum_apart:call(?config(peer, Config), ?MODULE, Function).
+
+%% DHCP, a name, and a page of a server on the host's loopback, by IPv4 and
+%% IPv6: on the switch that starts by itself.
+guest_to_host() ->
+    Port = page_server({127, 0, 0, 1}),
+    Port6 = page_server({0, 0, 0, 0, 0, 0, 0, 1}),
+    name_server(),
+    R = evum_test:boot([], #{}),
+    {ok, Ctl} = evum_ctl:default(),
+    [nat] = [Kind || #{kind := Kind} <- evum_switch:ports(switch_of(Ctl)), Kind =:= nat],
+    ?assertEqual(<<"192.168.213.15">>, lease(R)),
+    ?assertEqual([<<"a page">>], fetch(R, "192.168.213.1", Port)),
+    ?assertEqual([<<"a page">>], fetch(R, "www.evum.test", Port)),
+    ?assertMatch([_ | _], evum_test:sh(R, "ping -c 1 -w 20 192.168.213.1 | grep 'bytes from'")),
+    case evum_test:sh(R, "ls /proc/net/if_inet6") of
+        [<<"/proc/net/if_inet6">>] ->
+            %% by router advertisement
+            _ = evum_test:await(fun() ->
+                evum_test:sh(R, "ip -6 addr show dev eth0 | grep 'fd00:.*global'") =/= []
+            end),
+            ?assertEqual([<<"a page">>], fetch(R, "fd00::1", Port6));
+        _ ->
+            ok
+    end.
+
+host_to_guest() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, _} = evum_switch:uplink(Switch, nat, #{subnet => "10.7.0.0/24"}),
+    R = evum_test:boot([], #{switch => Switch}),
+    ?assertEqual(<<"10.7.0.15">>, lease(R)),
+    [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
+    [] = evum_test:sh(R, "(socat udp-l:7778,fork exec:cat &)"),
+    Host = {"127.0.0.1", 17777},
+    ok = evum_switch:forward(Switch, tcp, Host, {"10.7.0.15", 7777}),
+    ok = evum_switch:forward(Switch, udp, Host, {{10, 7, 0, 15}, 7778}),
+    ?assertEqual(
+        [
+            {tcp, {{127, 0, 0, 1}, 17777}, {{10, 7, 0, 15}, 7777}},
+            {udp, {{127, 0, 0, 1}, 17777}, {{10, 7, 0, 15}, 7778}}
+        ],
+        evum_switch:forwards(Switch)
+    ),
+    evum_test:await(fun() -> echoes_tcp(17777) end),
+    evum_test:await(fun() -> echoes_udp(17777) end),
+    ok = evum_switch:unforward(Switch, tcp, Host),
+    ?assertEqual({error, econnrefused}, gen_tcp:connect({127, 0, 0, 1}, 17777, [])),
+    ?assertMatch([{udp, _, _}], evum_switch:forwards(Switch)),
+    ?assertEqual(
+        {error, {forward, {tcp, Host}, enoent}}, evum_switch:unforward(Switch, tcp, Host)
+    ).
+
+echoes_tcp(Port) ->
+    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
+    _ = gen_tcp:send(Socket, <<"hello">>),
+    Answer = gen_tcp:recv(Socket, 5, 2000),
+    ok = gen_tcp:close(Socket),
+    Answer =:= {ok, <<"hello">>}.
+
+echoes_udp(Port) ->
+    {ok, Socket} = gen_udp:open(0, [binary, {active, false}]),
+    ok = gen_udp:send(Socket, {127, 0, 0, 1}, Port, <<"hello">>),
+    Answer = gen_udp:recv(Socket, 0, 2000),
+    ok = gen_udp:close(Socket),
+    case Answer of
+        {ok, {_, _, <<"hello">>}} -> true;
+        {error, timeout} -> false
+    end.
+
+%% All at once; none is lost, and none leaves a descriptor in evum_net.
+thousand() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, _} = evum_switch:uplink(Switch, nat, #{}),
+    R = evum_test:boot([], #{switch => Switch}),
+    _ = lease(R),
+    {ok, Listener} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, {backlog, 1024}, {active, false}]),
+    {ok, Port} = inet:port(Listener),
+    Self = self(),
+    Server = spawn_link(fun() -> Self ! {self(), serve(Listener, 1000)} end),
+    Before = descriptors(Switch),
+    ?assertEqual(
+        [<<"opened 1000">>],
+        evum_test:sh(R, [
+            "( ulimit -n 2048; n=0; while [ $n -lt 1000 ] && exec {fd}<>/dev/tcp/192.168.213.1/",
+            integer_to_list(Port),
+            "; do n=$((n+1)); fds=\"$fds $fd\"; done;",
+            " for fd in $fds; do read -r -n 1 -u $fd; exec {fd}<&-; done; echo opened $n )"
+        ])
+    ),
+    receive
+        {Server, Served} -> ?assertEqual(1000, Served)
+    after ?LIMIT -> error(timeout)
+    end,
+    evum_test:await(fun() -> descriptors(Switch) =:= Before end).
+
+%% Accept so many, have them all open, then see each end.
+serve(Listener, N) ->
+    Sockets = [
+        begin
+            {ok, Socket} = gen_tcp:accept(Listener, 120000),
+            Socket
+        end
+     || _ <- lists:seq(1, N)
+    ],
+    [ok = gen_tcp:send(Socket, <<"x">>) || Socket <- Sockets],
+    length([1 || Socket <- Sockets, ends(Socket)]).
+
+%% A guest of 32 MB resets connections when it has too many half closed ones.
+ends(Socket) ->
+    Ended = gen_tcp:recv(Socket, 0, ?LIMIT),
+    ok = gen_tcp:close(Socket),
+    lists:member(Ended, [{error, closed}, {error, econnreset}]).
+
+descriptors(Switch) ->
+    Pid = integer_to_list(evum_switch_rig:evum_net_pid(Switch)),
+    {ok, Fds} = file:list_dir(filename:join(["/proc", Pid, "fd"])),
+    length(Fds).
+
+%% Nothing gets out, and TCP alone gets in.
+dhcp_alone() ->
+    {ok, Switch} = evum_switch:start(#{dhcp => true}),
+    R = evum_test:boot([], #{switch => Switch}),
+    ?assertEqual(<<"192.168.213.15">>, lease(R)),
+    Port = page_server({127, 0, 0, 1}),
+    ?assertEqual([], fetch(R, "192.168.213.1", Port)),
+    [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
+    Host = {"127.0.0.1", 17777},
+    Guest = {"192.168.213.15", 7777},
+    ok = evum_switch:forward(Switch, tcp, Host, Guest),
+    evum_test:await(fun() -> echoes_tcp(17777) end),
+    ?assertEqual(
+        {error, {forward, {udp, Host}, eopnotsupp}}, evum_switch:forward(Switch, udp, Host, Guest)
+    ).
+
+bad_uplinks() ->
+    ?assertEqual({error, {bad_option, dhcp, maybe}}, evum_switch:start(#{dhcp => 'maybe'})),
+    {ok, Switch} = evum_switch:start(),
+    Uplink = fun(Options) -> evum_switch:uplink(Switch, nat, Options) end,
+    Host = {"127.0.0.1", 18080},
+    Guest = {"192.168.213.15", 80},
+    ?assertEqual({error, {bad_option, kind, rope}}, evum_switch:uplink(Switch, rope, #{})),
+    ?assertEqual({error, {bad_option, mtu, 1}}, Uplink(#{mtu => 1})),
+    ?assertEqual(
+        {error, {overlap, "127.7.0.0/16", "lo"}}, Uplink(#{subnet => "127.7.0.0/16"})
+    ),
+    ?assertEqual(
+        {error, {forward, {tcp, Host}, enotconn}}, evum_switch:forward(Switch, tcp, Host, Guest)
+    ),
+    ?assertEqual([], evum_switch:forwards(Switch)),
+    {ok, Id} = Uplink(#{}),
+    ?assertMatch([#{id := Id, kind := nat, rx_dropped := 0}], evum_switch:ports(Switch)),
+    ?assertEqual({error, {uplink, nat, eexist}}, Uplink(#{})),
+    {ok, Listener} = gen_tcp:listen(18080, [{ip, {127, 0, 0, 1}}]),
+    ?assertEqual(
+        {error, {forward, {tcp, Host}, eaddrinuse}}, evum_switch:forward(Switch, tcp, Host, Guest)
+    ),
+    ok = gen_tcp:close(Listener),
+    ok = evum_switch:forward(Switch, tcp, Host, Guest),
+    ?assertEqual(
+        {error, {forward, {tcp, Host}, eaddrinuse}}, evum_switch:forward(Switch, tcp, Host, Guest)
+    ),
+    ok = evum_switch:stop(Switch).
+
+%%% In the guest
+
+%% Take a lease: the address.
+lease(R) ->
+    [] = evum_test:sh(R, [
+        "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = bound ] || exit 0' ",
+        "'ifconfig eth0 $ip netmask $subnet' 'route add default gw $router' ",
+        "'echo nameserver $dns >/etc/resolv.conf' 'echo lease $ip' ",
+        ">/root/lease; chmod +x /root/lease; ifconfig eth0 up"
+    ]),
+    Lines = evum_test:sh(R, "busybox udhcpc -i eth0 -n -q -t 10 -s /root/lease 2>&1"),
+    case [Address || <<"lease ", Address/binary>> <- Lines] of
+        [Address] -> Address;
+        [] -> error({no_lease, Lines})
+    end.
+
+fetch(R, Host, Port) ->
+    evum_test:sh(R, [
+        "( exec 3<>/dev/tcp/", Host, "/", integer_to_list(Port),
+        " && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && tail -n 1 <&3 ) 2>/dev/null"
+    ]).
+
+%%% On the host
+
+switch_of(Ctl) ->
+    {state, Switch, _, _, _} = sys:get_state(Ctl),
+    Switch.
+
+page_server(Address) ->
+    Family =
+        case tuple_size(Address) of
+            4 -> inet;
+            8 -> inet6
+        end,
+    {ok, Listener} = gen_tcp:listen(0, [
+        Family, binary, {ip, Address}, {packet, http_bin}, {active, false}
+    ]),
+    spawn_link(fun() -> serve_page(Listener) end),
+    ok = gen_tcp:controlling_process(Listener, self()),
+    {ok, Port} = inet:port(Listener),
+    Port.
+
+serve_page(Listener) ->
+    {ok, Socket} = gen_tcp:accept(Listener),
+    {ok, {http_request, 'GET', _, _}} = gen_tcp:recv(Socket, 0, ?LIMIT),
+    read_headers(Socket),
+    ok = gen_tcp:send(
+        Socket, <<"HTTP/1.0 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\na page\n">>
+    ),
+    ok = gen_tcp:close(Socket),
+    serve_page(Listener).
+
+read_headers(Socket) ->
+    case gen_tcp:recv(Socket, 0, ?LIMIT) of
+        {ok, http_eoh} -> ok;
+        {ok, _} -> read_headers(Socket)
+    end.
+
+%% Any name is the gateway's address.
+name_server() ->
+    Self = self(),
+    spawn_link(fun() ->
+        {ok, Socket} = gen_udp:open(53, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
+        Self ! named,
+        serve_names(Socket)
+    end),
+    receive
+        named -> ok
+    end.
+
+serve_names(Socket) ->
+    {ok, {Address, Port, <<Id:16, _:80, Question/binary>>}} = gen_udp:recv(Socket, 0),
+    Name = binary:part(Question, 0, byte_size(Question) - 4),
+    <<_:(byte_size(Name))/binary, Type:16, 1:16>> = Question,
+    Answer =
+        case Type of
+            1 -> <<16#c00c:16, 1:16, 1:16, 60:32, 4:16, 192, 168, 213, 1>>;
+            _ -> <<>>
+        end,
+    Count = min(1, byte_size(Answer)),
+    ok = gen_udp:send(
+        Socket, Address, Port, <<Id:16, 16#8180:16, 1:16, Count:16, 0:32, Question/binary, Answer/binary>>
+    ),
+    serve_names(Socket).
