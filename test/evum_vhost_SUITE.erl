@@ -216,10 +216,12 @@ transfer(From, To, Address, Kind) ->
     Kind =:= vhost orelse checksums_are_good(To),
     Sum.
 
-%% Some of the segments are captured, with what tcpdump thinks of them.
+%% Some of the segments are captured, with what tcpdump thinks of them. The
+%% machine's own kernel must not join them before (GRO): the sum would be a part's.
 watch(Machine) ->
     [] = evum_test:sh(Machine, [
-        "( { tcpdump -i eth0 -c 40 -vvn 'tcp dst port 7000 and greater 200' > /tmp/seen 2> /tmp/word;"
+        "ip link set eth0 gro_max_size 100;"
+        " ( { tcpdump -i eth0 -c 40 -vvn 'tcp dst port 7000 and greater 200' > /tmp/seen 2> /tmp/word;"
         " touch /tmp/watched; } & ); while ! grep -qs listening /tmp/word; do sleep 0.05; done"
     ]).
 
