@@ -9,6 +9,7 @@
  *   files.c    files of the host's that go into the root
  *   program.c  can the console's program run here?
  *   netdev.c   loopback up, the first interface called eth0, its address
+ *   services.c what starts with an image of ours
  *   console.c  the program on the console: session, restart
  *
  * A step that cannot be done ends the machine: init_fail() tells the console
@@ -90,6 +91,9 @@ void netdev_setup(const struct config *config);
  * a process now: that is no reason for a machine to end.
  */
 pid_t console_start(const struct config *config);
+
+/* Start what starts with the machine, and go on. */
+void services_start(const struct config *config);
 
 /* Tell evum, by way of mconsole's notify socket. */
 void init_notify(const char *text);

@@ -92,6 +92,7 @@ static void serve(const struct config *config, const sigset_t *signals)
 	pid_t console = console_restart(config, 0);
 
 	init_notify("ready");
+	services_start(config);
 	for (;;) {
 		int sig = sigwaitinfo(signals, NULL);
 
