@@ -9,6 +9,7 @@ LIBDIR = $(DESTDIR)$(PREFIX)/lib/erlang/lib/evum-$(VERSION)
 VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
+.PHONY: images image-tiny image-debian image-erlang
 .PHONY: fuzz kernel kernel-smp bench-boot bench-console
 
 all: compile
@@ -32,9 +33,10 @@ shell: compile
 # On the fast kernels, which are built once (from then on they are in a cache),
 # and on Debian's; on Debian's alone where there is no way to build them.
 test:
-	@scripts/deps run test kernel
+	@scripts/deps run test kernel image
 	@$(REBAR3) compile
 	-@kernel/build
+	-@rootfs/build debian erlang
 	-@kernel/build --flavour smp
 	@scripts/test
 
@@ -54,6 +56,16 @@ kernel:
 kernel-smp:
 	@scripts/deps kernel
 	@kernel/build --flavour smp
+
+# The images of machines, into priv/images; once, from then on they are in a
+# cache. tiny is made by every compilation.
+images: image-tiny image-debian image-erlang
+
+image-tiny: compile
+
+image-debian image-erlang: image-%:
+	@scripts/deps image
+	@rootfs/build $*
 
 # Beside bare kernels and Debian's; the tables of doc/performance.md.
 bench-boot: compile

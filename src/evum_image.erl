@@ -15,7 +15,7 @@
 %% same one share its file, and the host's memory that caches it.
 -module(evum_image).
 
--export([list/0, info/1, verify/1]).
+-export([list/0, info/1, verify/1, import/2]).
 -export([probe/2, needs/1]).
 
 -export_type([image/0, name/0, reason/0]).
@@ -45,6 +45,8 @@
     | {truncated, file:filename_all(), Bytes :: non_neg_integer(), Wanted :: pos_integer()}
     | {checksum, file:filename_all()}
     | {no_checksum, file:filename_all()}
+    | {bad_name, name()}
+    | evum_import:reason()
     | {file:filename_all(), Posix :: atom()}.
 
 %% @doc The images that have a name.
@@ -226,4 +228,53 @@ checksum(Path) ->
         {ok, <<Sum:64/binary, _/binary>>} -> {ok, Sum};
         {error, {exit_status, _, _}} -> {error, eio};
         {error, _} -> {error, enoent}
+    end.
+
+%% @doc Make an image of a tar and give it a name, for option `image'. The tar is
+%% one of a root filesystem, such as `docker export' writes, or of layers: `docker
+%% save', or an OCI image layout; as it is, or packed with gzip. It must hold a
+%% shell, `/bin/bash' or `/bin/sh', for x86-64. An image that was imported under
+%% this name before is replaced; machines that have it keep the old one.
+-spec import(file:filename_all(), name()) -> {ok, image()} | {error, reason()}.
+import(Tar, Name) ->
+    case import_name(Name) of
+        {ok, Text} ->
+            Out = unicode:characters_to_binary(filename:join(imported(), <<Text/binary, ".squashfs">>)),
+            _ = filelib:ensure_dir(Out),
+            New = <<Out/binary, ".", (integer_to_binary(erlang:unique_integer([positive])))/binary, "-",
+                (list_to_binary(os:getpid()))/binary>>,
+            import(unicode:characters_to_binary(Tar), Text, New, Out);
+        error ->
+            {error, {bad_name, Name}}
+    end.
+
+import(Tar, Name, New, Out) ->
+    Source = filename:absname(Tar),
+    case evum_import:run(Source, New) of
+        ok ->
+            {ok, Sum} = checksum(New),
+            Info = ["image=", Name, "\nsource=", Source, "\nsha256=", Sum, "\n"],
+            ok = file:write_file(<<New/binary, ".info">>, Info),
+            ok = file:rename(<<New/binary, ".info">>, <<Out/binary, ".info">>),
+            ok = file:rename(New, Out),
+            info(Name);
+        {error, _} = Error ->
+            Error
+    end.
+
+%% Not one that stands for something else.
+import_name(Name) when is_atom(Name) ->
+    import_name(atom_to_binary(Name));
+import_name(Name) ->
+    Pattern = "^(?!(host|tiny|debian|erlang)$)[A-Za-z0-9][A-Za-z0-9._-]{0,63}$",
+    try unicode:characters_to_binary(Name) of
+        Text when is_binary(Text) ->
+            case re:run(Text, Pattern, [{capture, none}]) of
+                match -> {ok, Text};
+                nomatch -> error
+            end;
+        _ ->
+            error
+    catch
+        error:badarg -> error
     end.
