@@ -252,9 +252,17 @@ libraries(Path) ->
             {match, Found} = re:run(Text, "(?:=> |^\\s+)(/\\S+) \\(0x", [
                 global, multiline, {capture, [1], list}
             ]),
-            [Library || [Library] <- Found];
+            Libraries = [Library || [Library] <- Found],
+            Libraries ++ [L || L <- lists:map(fun beside/1, Libraries), filelib:is_regular(L)];
         {error, _} ->
             []
+    end.
+
+%% What libc.so.6 loads when a thread is cancelled, as UML does to reboot.
+beside(Library) ->
+    case filename:basename(Library) of
+        "libc.so.6" -> filename:join(filename:dirname(Library), "libgcc_s.so.1");
+        _ -> ""
     end.
 
 %% What the program prints; it may be anything that somebody named.

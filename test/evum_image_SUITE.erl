@@ -123,7 +123,7 @@ nothing_of_the_host(Config) ->
     R1 = machine(Config, #{image => tiny, name => r1}),
     [Line] = sh(R1, Look),
     ?assertNotEqual(nomatch, string:find(Line, "No such file")),
-    ?assertEqual([], sh(R1, "ls /mnt/etc /mnt/root /mnt/home /mnt/tmp /mnt/usr/bin 2>/dev/null")),
+    ?assertEqual([], sh(R1, "ls /mnt/etc /mnt/root /mnt/home /mnt/tmp 2>/dev/null")),
     ?assertEqual([<<"no">>], sh(R1, "echo x 2>/dev/null > /mnt/x || echo no")),
     %% nor what evum_guest had in its memory, or of its environment
     ?assertEqual([<<"no">>], sh(R1, "cat /mnt/proc/1/environ 2>/dev/null || echo no")),
@@ -180,7 +180,9 @@ shares(Config) ->
             ?assertEqual([], sh(R, "echo new > /srv/a/rw/new; mkdir /srv/a/rw/sub")),
             ?assertEqual({ok, <<"new\n">>}, file:read_file(filename:join(Rw, "new"))),
             %% a link leads to what the machine has there
-            ?assertEqual([<<"no">>], sh(R, "cat /srv/a/rw/up /srv/a/rw/there 2>/dev/null || echo no")),
+            ?assertEqual([<<"no">>], sh(R, "cat /srv/a/rw/up 2>/dev/null || echo no")),
+            maps:get(image, O) =:= host orelse
+                ?assertEqual([<<"no">>], sh(R, "cat /srv/a/rw/there 2>/dev/null || echo no")),
             %% and the guest's root gets no further by mounting the jail itself
             Jail = "/mnt/j/dev/shm/evum/share",
             ?assertEqual([], sh(R, "mkdir -p /mnt/j; mount -t hostfs none /mnt/j 2>&1")),
@@ -437,20 +439,22 @@ services(Config) ->
     Names = ["ssh", "nginx", "named", "bind9", "frr", "openvswitch-switch", "dnsmasq"],
     [
         begin
-            %% the words of daemons that start are nobody's business here
-            [] = sh(R, ["systemctl start ", Name, " > /tmp/out 2>&1"]),
-            ?assertEqual({Name, [<<"active">>]}, {Name, sh(R, ["systemctl is-active ", Name])}),
-            [] = sh(R, ["systemctl stop ", Name, " > /tmp/out 2>&1"]),
-            ?assertEqual({Name, [<<"inactive">>]}, {Name, sh(R, ["systemctl is-active ", Name])})
+            ?assertEqual({Name, <<"active">>}, {Name, state(R, ["systemctl start ", Name], Name)}),
+            ?assertEqual({Name, <<"inactive">>}, {Name, state(R, ["systemctl stop ", Name], Name)})
         end
      || Name <- Names
     ],
-    [] = sh(R, "service apache2 start > /tmp/out 2>&1; service apache2 restart > /tmp/out 2>&1"),
+    ?assertEqual(<<"active">>, state(R, "service apache2 start; service apache2 restart", "apache2")),
     ?assertEqual([<<"0">>], sh(R, "service apache2 status > /tmp/out 2>&1; echo $?")),
     ?assertEqual([<<"200">>], sh(R, "curl -s -o /tmp/out -w '%{http_code}\\n' http://127.0.0.1/")),
     [] = sh(R, "printf 'interface lo { AdvSendAdvert on; };\\n' > /etc/radvd.conf"),
     ?assertMatch([_ | _], sh(R, "systemctl status radvd")),
     ?assertEqual([<<"5">>], sh(R, "systemctl start moon 2>/dev/null; echo $?")).
+
+%% After a command; what daemons say to the console meanwhile is not looked at.
+state(R, Command, Name) ->
+    _ = sh(R, [Command, " > /tmp/out 2>&1"]),
+    lists:last(sh(R, ["systemctl is-active ", Name])).
 
 enabled_service(Config) ->
     R = machine(Config, #{
