@@ -48,9 +48,9 @@ run(Tar, Out) ->
         throw:Reason -> {error, Reason};
         error:{badmatch, {error, Reason}} -> {error, {Out, Reason}}
     after
-        [file:close(Fd) || {fd, Fd} <- ets:tab2list(Opened)],
+        _ = [file:close(Fd) || {fd, Fd} <- ets:tab2list(Opened)],
         ets:delete(Opened),
-        file:del_dir_r(Work)
+        _ = file:del_dir_r(Work)
     end.
 
 import(Tar, Out, Work, Opened) ->
