@@ -348,9 +348,11 @@ static int vhost_send(struct net_port *port, const struct frame *frames,
 		vhost_fail(&vhost->dev, err, "a buffer that is none");
 		return (int)n; /* the port is down, and they are gone */
 	}
+	/* Memory that has vanished looks like a guest without buffers. */
+	if (!vhost_notify(queue))
+		return (int)n;
 	if (!done)
 		return err ? err : -EAGAIN;
-	vhost_notify(queue);
 	return (int)done;
 }
 

@@ -504,7 +504,7 @@ static void broken_guests_cost_nobody_else(void)
 
 	rig_open();
 	card_open(&good, ALL_FEATURES);
-	for (uint32_t i = 0; i < 4; i++) {
+	for (uint32_t i = 0; i < 5; i++) {
 		card_open(&bad, ALL_FEATURES);
 		CHECK(port_at(2 + i));
 		switch (i) {
@@ -521,6 +521,11 @@ static void broken_guests_cost_nobody_else(void)
 		case 2: /* memory that is gone */
 			CHECK(!ftruncate(bad.front.memfd, 0));
 			front_kick(bad.tx);
+			break;
+		case 3: /* the same, when a frame comes for it */
+			CHECK(!ftruncate(bad.front.memfd, 0));
+			send_to(2 + i,
+				&(struct frame){.bytes = good.out, .len = 60});
 			break;
 		default: /* a receive buffer to be read */
 			front_desc(bad.rx, 0, FRONT_GUEST_BASE, 100, 0, 0);
