@@ -19,6 +19,8 @@
 -export([expect/3, script/2, transcript/1, attach/1]).
 -export([subscribe/1, unsubscribe/1, controlling_process/2]).
 -export([ifconfig/2, ping/2, sniff/1]).
+-export([await/2, await/3, cmd/2, cmd/3, put/3, put/4, get/2, get/3, config/2, config/3, stat/1]).
+-export([shutdown/1, shutdown/2]).
 -export([defaults/0, info/1, list/0]).
 
 -export_type([machine/0, start_error/0]).
@@ -26,9 +28,8 @@
 %% A line that send/2 waits for, ms. It includes the boot where that is not
 %% over yet.
 -define(SEND_TIMEOUT, 30000).
-%% Bytes that puts/2 takes: a line of UML's console takes about 4 KB of unread
-%% input, and none any more once that has filled up.
--define(PUTS_MAX, 3000).
+%% A machine that is asked to power off takes no longer than that, ms.
+-define(SHUTDOWN_TIMEOUT, 10000).
 
 -type machine() :: pid() | atom() | binary() | string().
 -type start_error() ::
@@ -95,18 +96,16 @@ send(Machine, Line, Timeout) ->
     Typed = unicode:characters_to_binary(Line),
     with(Machine, fun(Pid) -> evum_vm:send(Pid, Typed, Timeout) end).
 
-%% @doc Type bytes, as they are and at once (or as soon as the shell is up). At
-%% most 3000 bytes: what the guest's programs leave unread of more than 4 KB
-%% would close the console's input for good.
+%% @doc Type bytes, as they are and at once (or as soon as the shell is up). The
+%% guest gets them as its programs read; up to 4 MiB wait here, and more is
+%% `{error, full}'. On a kernel without an agent, nobody knows what is read: at
+%% most 3000 bytes are taken at once, and what the guest's programs leave unread
+%% of more than 4 KB closes the console's input for good.
 -spec puts(machine(), iodata()) ->
     ok | {error, no_machine | full | stopped | {too_large, Bytes :: pos_integer()}}.
 puts(Machine, Data) ->
-    case iolist_to_binary(Data) of
-        Bytes when byte_size(Bytes) > ?PUTS_MAX ->
-            {error, {too_large, byte_size(Bytes)}};
-        Bytes ->
-            with(Machine, fun(Pid) -> evum_vm:puts(Pid, Bytes) end)
-    end.
+    Bytes = iolist_to_binary(Data),
+    with(Machine, fun(Pid) -> evum_vm:puts(Pid, Bytes) end).
 
 %% @doc Wait until the console shows something: the first of a list of
 %% patterns, or the only one. A pattern is a string, an expression as `{re, RE}'
@@ -217,6 +216,120 @@ ping(Machine, Host) ->
 -spec sniff(machine()) -> binary() | timeout | {error, no_machine | full | stopped}.
 sniff(Machine) ->
     send(Machine, "tcpdump -s 0 -w /tmp/sniff.out -i eth0 > /dev/null 2>&1 &").
+
+%% @equiv await(Machine, ready, 30000)
+-spec await(machine(), ready) -> ok | {error, no_machine | no_agent | timeout | evum_agent:reason()}.
+await(Machine, What) ->
+    await(Machine, What, evum_request:default_timeout()).
+
+%% @doc Wait, no longer than so many milliseconds, until the machine's agent
+%% answers. `{error, no_agent}' on a kernel without a virtio console.
+-spec await(machine(), ready, timeout()) ->
+    ok | {error, no_machine | no_agent | timeout | evum_agent:reason()}.
+await(Machine, ready, Timeout) ->
+    with(Machine, fun(Pid) -> evum_vm:ready(Pid, Timeout) end).
+
+%% @equiv cmd(Machine, Command, #{})
+-spec cmd(machine(), Command) -> {ok, Status, binary()} | evum_request:error() when
+    Command :: unicode:chardata() | [unicode:chardata(), ...],
+    Status :: non_neg_integer() | {signal, pos_integer()}.
+cmd(Machine, Command) ->
+    cmd(Machine, Command, #{}).
+
+%% @doc Run a command in a machine, as root, apart from its console: a string for
+%% `/bin/sh -c', or a program and its arguments. Its exit status, or the signal
+%% that ended it, and all that it wrote to stdout and stderr. One that does not
+%% exist has status 127 and says so. Options:
+%%
+%% <table>
+%% <tr><td>`timeout'</td><td>ms. When it is over, all processes of the command's
+%%   session are killed: `{error, timeout}'. Default: 30000</td></tr>
+%% <tr><td>`env'</td><td>a map of variables, beside the console's</td></tr>
+%% <tr><td>`dir'</td><td>the working directory. Default: `"/"'</td></tr>
+%% <tr><td>`input'</td><td>what the command reads. Default: nothing</td></tr>
+%% <tr><td>`limit'</td><td>bytes of output. More of it ends the command:
+%%   `{error, {output_limit, Limit}}'. Default: 64 MiB</td></tr>
+%% <tr><td>`stream'</td><td>`{Pid, Tag}': output goes to that local process as
+%%   messages `{Tag, Bytes}' as it comes, without a limit, and the command waits
+%%   while the process does not read</td></tr>
+%% </table>
+%%
+%% The command is over when its process has ended; what a daemon that it leaves
+%% behind writes later is lost.
+-spec cmd(machine(), Command, evum_request:options()) ->
+    {ok, Status, binary()} | evum_request:error()
+when
+    Command :: unicode:chardata() | [unicode:chardata(), ...],
+    Status :: non_neg_integer() | {signal, pos_integer()}.
+cmd(Machine, Command, Options) ->
+    with(Machine, fun(Pid) -> evum_request:run(Pid, Command, Options) end).
+
+%% @equiv put(Machine, Path, Data, #{})
+-spec put(machine(), unicode:chardata(), iodata()) -> ok | evum_request:error().
+put(Machine, Path, Data) ->
+    put(Machine, Path, Data, #{}).
+
+%% @doc Make a file in a machine: all of it, or nothing; a file that was there is
+%% replaced. A setting under `/proc' or `/sys' is written in place. Options:
+%% `mode', 8#644 by default; `timeout', ms, 30000 by default.
+-spec put(machine(), unicode:chardata(), iodata(), evum_request:options()) ->
+    ok | evum_request:error().
+put(Machine, Path, Data, Options) ->
+    with(Machine, fun(Pid) -> evum_request:put(Pid, Path, Data, Options) end).
+
+%% @equiv get(Machine, Path, #{})
+-spec get(machine(), unicode:chardata()) -> {ok, binary()} | evum_request:error().
+get(Machine, Path) ->
+    get(Machine, Path, #{}).
+
+%% @doc Read a file of a machine. Options: `limit', bytes, beyond which it is
+%% `{error, {output_limit, Limit}}', 64 MiB by default; `timeout', ms, 30000 by
+%% default.
+-spec get(machine(), unicode:chardata(), evum_request:options()) ->
+    {ok, binary()} | evum_request:error().
+get(Machine, Path, Options) ->
+    with(Machine, fun(Pid) -> evum_request:get(Pid, Path, Options) end).
+
+%% @equiv config(Machine, Config, 30000)
+-spec config(machine(), evum_netconf:config()) -> ok | {error, term()}.
+config(Machine, Config) ->
+    config(Machine, Config, evum_request:default_timeout()).
+
+%% @doc Set a machine's name, addresses, routes, resolver and MTU, without any
+%% tool in it, within so many milliseconds; see {@link evum_netconf}. What is
+%% wrong is `{error, {bad_option, Key, Value}}' before anything is done; what the
+%% guest refuses, `{error, {Key, Posix}}'.
+-spec config(machine(), evum_netconf:config(), timeout()) -> ok | {error, term()}.
+config(Machine, Config, Timeout) ->
+    case evum_netconf:plan(Config) of
+        {ok, Steps} -> with(Machine, fun(Pid) -> evum_netconf:set(Pid, Steps, Timeout) end);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Load averages over 1, 5 and 15 minutes; seconds since it booted; bytes of
+%% memory in all and to be had; and how many processes there are.
+-spec stat(machine()) ->
+    {ok, #{
+        load := {float(), float(), float()},
+        uptime := float(),
+        memory := #{total := non_neg_integer(), available := non_neg_integer()},
+        processes := non_neg_integer()
+    }}
+    | evum_request:error().
+stat(Machine) ->
+    with(Machine, fun evum_stat:read/1).
+
+%% @equiv shutdown(Machine, 10000)
+-spec shutdown(machine()) -> ok | evum_request:error().
+shutdown(Machine) ->
+    shutdown(Machine, ?SHUTDOWN_TIMEOUT).
+
+%% @doc Have a machine power itself off, in order: its processes are asked to
+%% end, then made to, and what they wrote is kept. `{error, timeout}' where it
+%% still runs after so many milliseconds; {@link stop/1} does not ask.
+-spec shutdown(machine(), timeout()) -> ok | evum_request:error().
+shutdown(Machine, Timeout) ->
+    with(Machine, fun(Pid) -> power_off(Pid, Timeout) end).
 
 %% @doc The options of a machine that none are given for.
 -spec defaults() -> #{atom() => term()}.
@@ -335,6 +448,28 @@ with(Machine, Fun) ->
             catch
                 exit:{_, {gen_server, call, _}} -> {error, no_machine}
             end
+    end.
+
+power_off(Pid, Timeout) ->
+    Ref = monitor(process, Pid),
+    Asked = evum_request:power(Pid, off, Timeout),
+    %% The agent may be gone before it has answered, and the machine, too.
+    Limit =
+        case Asked of
+            ok -> Timeout;
+            {error, agent_died} -> Timeout;
+            {error, no_machine} -> Timeout;
+            {error, _} -> 0
+        end,
+    receive
+        {'DOWN', Ref, process, Pid, noproc} -> {error, no_machine};
+        {'DOWN', Ref, process, Pid, _} -> ok
+    after Limit ->
+        demonitor(Ref, [flush]),
+        case Asked of
+            ok -> {error, timeout};
+            Error -> Error
+        end
     end.
 
 resolve(Pid) when is_pid(Pid) -> Pid;

@@ -13,6 +13,8 @@
 %% <li>`{reply, From, Reply}': to a caller</li>
 %% <li>`{timer, Tag, Ms}': call {@link expired/2} with the tag after so many
 %%   milliseconds, in place of an earlier timer of that tag</li>
+%% <li>`ask': call {@link unread/2} with the number of bytes that the guest has
+%%   not read</li>
 %% <li>`{look, Pid}': call {@link looked/3} with the number of messages that
 %%   wait in that process' queue</li>
 %% <li>`{monitor, Pid}', `{demonitor, Pid}': call {@link gone/2} when that
@@ -37,7 +39,7 @@
 %% transcript's file never keeps the guest waiting; it is told what it has lost.
 -module(evum_console).
 
--export([new/2, output/2, line/4, bytes/2, booting/1, ready/1]).
+-export([new/3, output/2, line/4, bytes/2, booting/1, ready/1, unread/2]).
 -export([control/3, subscribe/2, unsubscribe/2]).
 -export([listen/2, read/3, unlisten/2, expected/2, transcript/1]).
 -export([expired/2, looked/3, gone/2, release/1, counters/1]).
@@ -55,7 +57,10 @@
 %% What a line costs in a mailbox beside its bytes.
 -define(LINE_COST, 64).
 
--type tag() :: typist | poll | {caller, reference()}.
+%% An agent that has not answered in that time cannot be asked, ms.
+-define(ANSWER_LIMIT, 1000).
+
+-type tag() :: typist | poll | ask | answer | {caller, reference()}.
 -type effect() ::
     {write, binary()}
     | {credit, pos_integer()}
@@ -64,6 +69,7 @@
     | {tell, pid(), term()}
     | {reply, gen_server:from(), binary() | timeout}
     | {timer, tag(), non_neg_integer()}
+    | ask
     | {look, pid()}
     | {monitor | demonitor, pid()}.
 
@@ -95,7 +101,9 @@
 -record(console, {
     readers :: #{key() => #reader{}},
     lines = evum_lines:new() :: evum_lines:lines(),
-    typist = evum_typist:new() :: evum_typist:typist(),
+    typist :: evum_typist:typist(),
+    %% the guest has been asked what is unread, and has not answered
+    asked = false :: boolean(),
     %% callers of evum:send/3, in the order of their typing; of none the line
     %% that comes next is the owner's
     callers = [] :: [{reference(), gen_server:from(), Typed :: boolean()}],
@@ -113,12 +121,14 @@
 
 -opaque console() :: #console{}.
 
-%% @doc The console of a machine that has just been started, and the bytes that
-%% a transcript is made of.
--spec new(Owner :: pid(), Transcript :: non_neg_integer()) -> {[effect()], console()}.
-new(Owner, Transcript) ->
+%% @doc The console of a machine that has just been started, the bytes that a
+%% transcript is made of, and whether the guest can be asked what is unread.
+-spec new(Owner :: pid(), Transcript :: non_neg_integer(), Paced :: boolean()) ->
+    {[effect()], console()}.
+new(Owner, Transcript, Paced) ->
     Console = #console{
         readers = #{owner => reader(Owner, wait)},
+        typist = evum_typist:new(Paced),
         transcript = Transcript,
         window = evum_window:new(max(Transcript, evum_expect:limit()))
     },
@@ -159,13 +169,14 @@ line(Line, Timeout, From, #console{typist = Typist, callers = Callers} = Con) ->
     end.
 
 %% @doc Type bytes.
--spec bytes(binary(), console()) -> {ok, [effect()], console()} | {error, full}.
+-spec bytes(binary(), console()) ->
+    {ok, [effect()], console()} | {error, full | {too_large, pos_integer()}}.
 bytes(Bytes, #console{typist = Typist} = Con) ->
     case evum_typist:type({bytes, Bytes}, none, Typist) of
         {ok, Effects, Typist1} ->
             {Typed, Con1} = type({Effects, Typist1}, Con),
             {ok, Typed, Con1};
-        {error, full} = Error ->
+        {error, _} = Error ->
             Error
     end.
 
@@ -178,6 +189,11 @@ booting(#console{typist = Typist} = Con) ->
 -spec ready(console()) -> {[effect()], console()}.
 ready(#console{typist = Typist} = Con) ->
     type(evum_typist:ready(Typist), Con).
+
+%% @doc So many bytes that were typed are unread in the guest.
+-spec unread(non_neg_integer(), console()) -> {[effect()], console()}.
+unread(Bytes, #console{typist = Typist} = Con) ->
+    type(evum_typist:unread(Bytes, Typist), Con#console{asked = false}).
 
 %%% Readers come and go -----------------------------------------------------------
 
@@ -296,11 +312,18 @@ pids(Readers) ->
     lists:usort([Pid || #reader{pid = Pid} <- maps:values(Readers)]).
 
 %%% Time, and looks -----------------------------------------------------------------
-
 %% @doc The time of a `timer' effect is over.
 -spec expired(tag(), console()) -> {[effect()], console()}.
 expired(typist, #console{typist = Typist} = Con) ->
     type(evum_typist:expired(Typist), Con);
+expired(ask, Con) ->
+    ask(Con);
+%% With nobody to ask, it is as on a kernel without a channel: a little is typed
+%% at a time.
+expired(answer, #console{asked = true} = Con) ->
+    unread(0, Con);
+expired(answer, Con) ->
+    {[], Con};
 expired(poll, Con) ->
     {Dropped, Con1} = stalled([{stream, R} || {stream, R} <- blocking(Con)], Con),
     {Effects, Con2} = give_credit(0, Con1#console{polling = false}),
@@ -373,15 +396,24 @@ type([], Done, Con) ->
     {lists:append(lists:reverse(Done)), Con};
 type([{timer, Ms} | Rest], Done, Con) ->
     type(Rest, [[{timer, typist, Ms}] | Done], Con);
+type([{ask, 0} | Rest], Done, Con) ->
+    {Asked, Con1} = ask(Con),
+    type(Rest, [Asked | Done], Con1);
+type([{ask, Ms} | Rest], Done, Con) ->
+    type(Rest, [[{timer, ask, Ms}] | Done], Con);
 type([{write, Bytes, Ref} | Rest], Done, #console{callers = Callers} = Con) ->
     Callers1 =
         case lists:keyfind(Ref, 1, Callers) of
             {Ref, From, false} -> lists:keyreplace(Ref, 1, Callers, {Ref, From, true});
-            false -> Callers
+            %% of nobody who waits, or not the first piece
+            _ -> Callers
         end,
     %% A caller who waits reads, whatever the owner does.
     {Given, Con1} = give_credit(0, Con#console{callers = Callers1}),
     type(Rest, [[{write, Bytes} | Given] | Done], Con1).
+
+ask(Con) ->
+    {[{timer, answer, ?ANSWER_LIMIT}, ask], Con#console{asked = true}}.
 
 stream(Bytes, #console{readers = Readers} = Con) ->
     Streams = [{Key, Reader} || {{stream, _} = Key, Reader} <- maps:to_list(Readers)],

@@ -7,7 +7,7 @@
 %% kernel is remembered until its file changes.
 -module(evum_kernel).
 
--export([find/1, info/0, info/1, has/2, transports/1, has_seccomp_mode/1]).
+-export([find/1, info/0, info/1, has/2, transports/1, has_seccomp_mode/1, has_serial/1]).
 
 -export_type([kernel/0, transport/0, reason/0]).
 
@@ -112,6 +112,18 @@ has_seccomp_mode(#{version := Version}) ->
         {match, [Major, Minor]} -> {list_to_integer(Major), list_to_integer(Minor)} >= {6, 16};
         nomatch -> false
     end.
+
+%% @doc Whether a machine on it can have an agent: a virtio console, built in or
+%% as a module that is there.
+-spec has_serial(kernel()) -> boolean().
+has_serial(#{features := #{<<"VIRTIO_UML">> := y} = Features} = Kernel) ->
+    case Features of
+        #{<<"VIRTIO_CONSOLE">> := y} -> true;
+        #{<<"VIRTIO_CONSOLE">> := m} -> maps:get(modules, Kernel) =/= none;
+        #{} -> false
+    end;
+has_serial(_) ->
+    false.
 
 candidate(environment) ->
     case os:getenv("EVUM_KERNEL") of

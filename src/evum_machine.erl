@@ -74,6 +74,8 @@
 -define(DISK_MIN, 8).
 %% PATH_MAX of Linux, bytes with the NUL.
 -define(PATH_MAX, 4096).
+%% linux/virtio_ids.h
+-define(VIRTIO_ID_CONSOLE, "3").
 %% UML's own memory is above that, MiB.
 -define(MEM_MIN, 8).
 %% Bytes of a transcript in the BEAM's memory.
@@ -420,7 +422,7 @@ start_request(#{mem := Mem} = Machine, Kernel, SwitchPath) ->
     [
         {kernel, Path},
         {argv, [Path | arguments(Machine, Kernel, SwitchPath)]},
-        {config, config(Machine, SwitchPath)},
+        {config, config(Machine, Kernel, SwitchPath)},
         {links, links(Machine, Kernel, SwitchPath)},
         {shares, shares(Machine)},
         {closed, is_closed(Machine)},
@@ -471,6 +473,10 @@ arguments(#{mem := Mem, verbose := Verbose} = Machine, Kernel, SwitchPath) ->
         %% copy-on-write format, which names another file of the host's.
         [<<"ubd0rd=", ?JAIL, "/image">> || is_file(Machine)] ++
         [<<"ubd1d=", ?JAIL, "/disk">> || #{disk := {file, _, _}} <- [Machine]] ++
+        [
+            <<"virtio_uml.device=", ?JAIL, "/serial:", ?VIRTIO_ID_CONSOLE>>
+         || evum_kernel:has_serial(Kernel)
+        ] ++
         [<<"ncpus=", (integer_to_binary(N))/binary>> || #{cpus := N} <- [Machine], N > 1] ++
         [device(Machine) || SwitchPath =/= none].
 
@@ -500,9 +506,11 @@ is_file(#{image := #{type := Type}}) -> Type =:= squashfs orelse Type =:= ext4.
 
 %% Among others an address for `eth0' where the kernel's command line has no
 %% place for it.
-config(#{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine, SwitchPath) ->
+config(Machine, Kernel, SwitchPath) ->
+    #{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine,
     Pairs =
         [[<<"hostname=">>, host_name_of(Name)] || Name =/= none] ++
+            [<<"agent=true">> || evum_kernel:has_serial(Kernel)] ++
             [
                 [<<"mac=">>, format_mac(Mac)]
              || #{transport := vhost, mac := Mac} <- [Machine], SwitchPath =/= none

@@ -6,12 +6,15 @@
 -module(evum_port).
 
 -export([open/1, open/2, request/4, reply/3, data/2, credit/2, decode/1, close/1]).
+-export([second/2, second_credit/2]).
 -export([find_program/1]).
 
 -export_type([message/0, peer/0]).
 
 -define(KIND_DATA, 1).
 -define(KIND_CREDIT, 2).
+-define(KIND_SECOND, 3).
+-define(KIND_SECOND_CREDIT, 4).
 -define(KIND_TERM, 131).
 
 %% A port program, or one that somebody else has started and that is at the
@@ -21,6 +24,7 @@
     {reply, Id :: non_neg_integer(), ok | {ok, term()} | {error, term()}}
     | {event, Name :: atom(), Detail :: term()}
     | {data, binary()}
+    | {second, binary()}
     | {error, malformed}.
 
 %% @equiv open(Program, [])
@@ -70,10 +74,22 @@ credit(_Port, 0) ->
 credit(Port, Bytes) ->
     command(Port, <<?KIND_CREDIT, Bytes:32>>).
 
+%% @doc Send raw data on the second channel of a program that has one.
+-spec second(port(), iodata()) -> ok.
+second(Port, Data) ->
+    command(Port, [?KIND_SECOND | Data]).
+
+%% @doc Let the program send so many more bytes on its second channel.
+-spec second_credit(port(), pos_integer()) -> ok.
+second_credit(Port, Bytes) ->
+    command(Port, <<?KIND_SECOND_CREDIT, Bytes:32>>).
+
 %% @doc Decode what a port program has sent.
 -spec decode(binary()) -> message().
 decode(<<?KIND_DATA, Data/binary>>) ->
     {data, Data};
+decode(<<?KIND_SECOND, Data/binary>>) ->
+    {second, Data};
 decode(<<?KIND_TERM, _/binary>> = Packet) ->
     %% Not `safe': the program's atoms are its own literals and the names of
     %% errnos, and the BEAM need not know each of those before.

@@ -7,13 +7,21 @@
 %% line that is not ended, and ends in what prompts end in. Both waits are
 %% bounded: where nothing looks like a prompt, input comes a little later.
 %%
+%% Once some 4 KB lie unread in a guest, its kernel stops listening to that
+%% console for good (`line_throttle()' in `arch/um/drivers/line.c'). So input is
+%% paced where there is an agent to ask how much is unread: after so many bytes
+%% the next ones wait until all has been read. Where there is none, little is
+%% taken at once.
+%%
 %% Functions return effects for the process around it to carry out:
-%% `{write, Bytes, Tag}' and `{timer, Ms}', which asks for one call of
-%% {@link expired/1} after so many milliseconds, in place of any earlier one.
+%% `{write, Bytes, Tag}'; `{timer, Ms}', which asks for one call of
+%% {@link expired/1} after so many milliseconds, in place of any earlier one; and
+%% `{ask, Ms}', which asks for one call of {@link unread/2} with an answer that
+%% the guest gives in so many milliseconds or later.
 -module(evum_typist).
 
--export([new/0, booting/1, ready/1, type/3, shown/3, expired/1]).
--export([queued/1, limit/0, is_prompt/1]).
+-export([new/1, booting/1, ready/1, type/3, shown/3, expired/1, unread/2]).
+-export([queued/1, limit/1, is_prompt/1]).
 
 -export_type([typist/0, effect/0, kind/0]).
 
@@ -21,11 +29,22 @@
 -define(FIRST_PROMPT_WAIT, 3000).
 %% A line waits no longer than that for a prompt, ms.
 -define(PROMPT_WAIT, 1000).
-%% Bytes that wait to be typed.
+%% Bytes that wait to be typed, where they are paced ...
+-define(QUEUE_PACED, (4 bsl 20)).
+%% ... and where not: in all, and at once.
 -define(QUEUE_MAX, 65536).
+-define(BYTES_MAX, 3000).
+%% Bytes typed between two looks at what is unread: twice as many would still
+%% fit, should one look be a little early.
+-define(PACE, 1536).
+%% From the first look that finds something unread to the next, ms; and the
+%% longest time between two.
+-define(LOOK_MIN, 1).
+-define(LOOK_MAX, 50).
 
 -type kind() :: line | bytes.
--type effect() :: {write, binary(), Tag :: term()} | {timer, pos_integer()}.
+-type effect() ::
+    {write, binary(), Tag :: term()} | {timer, pos_integer()} | {ask, non_neg_integer()}.
 
 -record(typist, {
     phase = booting :: booting | starting | open,
@@ -35,20 +54,25 @@
     %% a timer runs for the line at the head of the queue
     waiting = false :: boolean(),
     queue = queue:new() :: queue:queue({kind(), binary(), term()}),
-    bytes = 0 :: non_neg_integer()
+    bytes = 0 :: non_neg_integer(),
+    %% what may be typed before the next look
+    room = infinity :: infinity | non_neg_integer(),
+    asking = false :: boolean(),
+    look = ?LOOK_MIN :: pos_integer()
 }).
 
 -opaque typist() :: #typist{}.
 
-%% @doc The console of a machine that has just been started.
--spec new() -> typist().
-new() ->
-    #typist{}.
+%% @doc The console of a machine that has just been started, and whether the
+%% guest can be asked what is unread.
+-spec new(Paced :: boolean()) -> typist().
+new(true) -> #typist{room = ?PACE};
+new(false) -> #typist{}.
 
 %% @doc The machine boots (again); what is queued stays.
 -spec booting(typist()) -> typist().
-booting(#typist{queue = Queue, bytes = Bytes}) ->
-    #typist{queue = Queue, bytes = Bytes}.
+booting(#typist{queue = Queue, bytes = Bytes, room = Room}) ->
+    (new(Room =/= infinity))#typist{queue = Queue, bytes = Bytes}.
 
 %% @doc The program on the console has been started.
 -spec ready(typist()) -> {[effect()], typist()}.
@@ -61,19 +85,23 @@ ready(T) ->
     {[], T}.
 
 %% @doc Type bytes; a `line' waits for a prompt, `bytes' do not. The tag comes
-%% back with the effect that writes them. `{error, full}' when too many wait.
+%% back with the effect that writes them, or the first piece of them. `{error,
+%% full}' when too many wait.
 -spec type({kind(), binary()}, Tag :: term(), typist()) ->
-    {ok, [effect()], typist()} | {error, full}.
-type({_, Bytes}, _Tag, #typist{bytes = Waiting}) when
-    byte_size(Bytes) + Waiting > ?QUEUE_MAX
-->
-    {error, full};
+    {ok, [effect()], typist()} | {error, full | {too_large, pos_integer()}}.
+type({bytes, Bytes}, _Tag, #typist{room = infinity}) when byte_size(Bytes) > ?BYTES_MAX ->
+    {error, {too_large, byte_size(Bytes)}};
 type({Kind, Bytes}, Tag, #typist{queue = Queue, bytes = Waiting} = T) ->
-    {Effects, T1} = run(T#typist{
-        queue = queue:in({Kind, Bytes, Tag}, Queue),
-        bytes = Waiting + byte_size(Bytes)
-    }),
-    {ok, Effects, T1}.
+    case byte_size(Bytes) + Waiting > limit(T) of
+        true ->
+            {error, full};
+        false ->
+            {Effects, T1} = run(T#typist{
+                queue = queue:in({Kind, Bytes, Tag}, Queue),
+                bytes = Waiting + byte_size(Bytes)
+            }),
+            {ok, Effects, T1}
+    end.
 
 %% @doc The console has shown something: whether lines were ended by it, and
 %% what stands behind the last one.
@@ -90,6 +118,15 @@ expired(#typist{phase = starting} = T) ->
 expired(#typist{phase = open, waiting = true} = T) ->
     run(T#typist{waiting = false, prompt = true});
 expired(T) ->
+    {[], T}.
+
+%% @doc So many bytes are unread in the guest.
+-spec unread(non_neg_integer(), typist()) -> {[effect()], typist()}.
+unread(0, #typist{asking = true} = T) ->
+    run(T#typist{asking = false, room = ?PACE, look = ?LOOK_MIN});
+unread(_, #typist{asking = true, look = Look} = T) ->
+    {[{ask, Look}], T#typist{look = min(2 * Look, ?LOOK_MAX)}};
+unread(_, T) ->
     {[], T}.
 
 %% @doc Whether a line that is not ended is a prompt: it ends in "# ", "$ ",
@@ -109,9 +146,9 @@ queued(#typist{bytes = Bytes}) ->
     Bytes.
 
 %% @doc The most bytes that may wait.
--spec limit() -> pos_integer().
-limit() ->
-    ?QUEUE_MAX.
+-spec limit(typist()) -> pos_integer().
+limit(#typist{room = infinity}) -> ?QUEUE_MAX;
+limit(_) -> ?QUEUE_PACED.
 
 first_prompt(#typist{phase = starting, prompt = true} = T) -> T#typist{phase = open};
 first_prompt(T) -> T.
@@ -121,19 +158,39 @@ run(#typist{phase = open, queue = Queue} = T) ->
     case queue:peek(Queue) of
         {value, {line, _, _}} when not T#typist.prompt ->
             wait(T);
+        {value, _} when T#typist.room =:= 0 ->
+            ask(T);
         {value, {Kind, Bytes, Tag}} ->
-            T1 = typed(Kind, Bytes, T#typist{
-                queue = queue:drop(Queue),
-                bytes = T#typist.bytes - byte_size(Bytes),
+            {Piece, Rest} = split(Bytes, T#typist.room),
+            T1 = typed(Kind, Piece, T#typist{
+                queue = rest(Rest, Tag, queue:drop(Queue)),
+                bytes = T#typist.bytes - byte_size(Piece),
+                room = less(T#typist.room, Piece),
                 waiting = false
             }),
             {Effects, T2} = run(T1),
-            {[{write, Bytes, Tag} | Effects], T2};
+            {[{write, Piece, Tag} | Effects], T2};
         empty ->
             {[], T}
     end;
 run(T) ->
     {[], T}.
+
+split(Bytes, Room) when is_integer(Room), byte_size(Bytes) > Room ->
+    <<Piece:Room/binary, Rest/binary>> = Bytes,
+    {Piece, Rest};
+split(Bytes, _Room) ->
+    {Bytes, <<>>}.
+
+%% What has been begun waits for no prompt.
+rest(<<>>, _Tag, Queue) -> Queue;
+rest(Rest, Tag, Queue) -> queue:in_r({bytes, Rest, Tag}, Queue).
+
+less(infinity, _Piece) -> infinity;
+less(Room, Piece) -> Room - byte_size(Piece).
+
+ask(#typist{asking = true} = T) -> {[], T};
+ask(T) -> {[{ask, 0}], T#typist{asking = true}}.
 
 typed(line, _, T) ->
     T#typist{prompt = false, echoing = true};

@@ -16,6 +16,7 @@
 -export([start_link/1, await/1, send/3, puts/2, mconsole/2, stop/1, info/1]).
 -export([control/2, subscribe/1, unsubscribe/1, transcript/1]).
 -export([listen/3, read/3, unlisten/2, expected/2]).
+-export([ready/2, request/3, tell_request/3, resize/3]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, handle_continue/2, terminate/2]).
 -export([format_status/1]).
 
@@ -23,6 +24,8 @@
 
 %% Console bytes under way between evum_guest and here.
 -define(WINDOW, 65536).
+%% The same for the agent.
+-define(AGENT_WINDOW, 262144).
 %% Credit goes back in lots of that size: a lot is one write, and a wake-up of
 %% evum_guest. What is not given back yet is far from all that it has.
 -define(CREDIT_LOT, (?WINDOW div 4)).
@@ -54,7 +57,10 @@
     %% that evum_guest is to get with the next lot
     credit = 0 :: non_neg_integer(),
     timers = #{} :: #{evum_console:tag() => reference()},
-    monitors = #{} :: #{pid() => reference()}
+    monitors = #{} :: #{pid() => reference()},
+    agent :: evum_agent:agent(),
+    %% callers who wait for the agent
+    unready = [] :: [gen_server:from()]
 }).
 
 %% @private
@@ -74,7 +80,7 @@ send(Pid, Line, Timeout) ->
     gen_server:call(Pid, {send, Line, Timeout}, infinity).
 
 %% @doc Type bytes.
--spec puts(pid(), binary()) -> ok | {error, full | stopped}.
+-spec puts(pid(), binary()) -> ok | {error, full | stopped | {too_large, pos_integer()}}.
 puts(Pid, Bytes) ->
     gen_server:call(Pid, {puts, Bytes}, infinity).
 
@@ -82,6 +88,33 @@ puts(Pid, Bytes) ->
 -spec mconsole(pid(), binary()) -> {ok, binary()} | {error, term()}.
 mconsole(Pid, Command) ->
     gen_server:call(Pid, {mconsole, Command}, infinity).
+
+%% @doc Wait until the agent answers.
+-spec ready(pid(), timeout()) -> ok | {error, no_agent | timeout | term()}.
+ready(Pid, Timeout) ->
+    try
+        gen_server:call(Pid, ready, Timeout)
+    catch
+        exit:{timeout, _} -> {error, timeout}
+    end.
+
+%% @doc Make a request to the agent, for {@link evum_request}. Its messages,
+%% `{evum_agent, Key, Message}', come to the key, an alias of the caller.
+-spec request(pid(), reference(), evum_agent:request()) -> ok | {error, term()}.
+request(Pid, Key, Request) ->
+    gen_server:call(Pid, {request, Key, Request}, infinity).
+
+%% @doc Go on with a request.
+-spec tell_request(pid(), reference(), Op) -> ok when
+    Op :: {input, binary()} | eof | {window, pos_integer()} | cancel | abandon.
+tell_request(Pid, Key, Op) ->
+    gen_server:cast(Pid, {request, Key, Op}).
+
+%% @doc Tell the console's terminal its size; programs in its foreground get
+%% SIGWINCH.
+-spec resize(pid(), Columns :: 1..65535, Rows :: 1..65535) -> ok | evum_request:error().
+resize(Pid, Columns, Rows) ->
+    evum_request:resize(Pid, Columns, Rows, evum_request:default_timeout()).
 
 %% @doc End the machine, and wait until nothing is left of it.
 -spec stop(pid()) -> ok.
@@ -167,13 +200,15 @@ init({#{owner := Owner, transcript := Transcript} = Machine, Kernel, Switch}) ->
     process_flag(trap_exit, true),
     logger:set_process_metadata(#{domain => [evum], machine => maps:get(name, Machine)}),
     Lpj = evum_lpj:recall(Kernel),
-    {Effects, Console} = evum_console:new(Owner, maps:get(bytes, Transcript)),
+    Agent = evum_kernel:has_serial(Kernel),
+    {Effects, Console} = evum_console:new(Owner, maps:get(bytes, Transcript), Agent),
     {ok,
         effects(Effects, #state{
             machine = Machine,
             kernel = Kernel#{lpj => Lpj},
             switch = Switch,
             console = Console,
+            agent = evum_agent:new(Agent),
             calibrating = Lpj =:= unknown
         }),
         {continue, start}}.
@@ -237,6 +272,7 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel, switch = Swi
             %% Before the request: evum_guest ends where that fails, and a write
             %% that finds it gone would lose its answer.
             ok = evum_port:credit(Port, ?WINDOW),
+            ok = evum_port:second_credit(Port, ?AGENT_WINDOW),
             ok = evum_port:request(
                 Port, 0, start, evum_machine:start_request(Machine, Kernel, Switch)
             ),
@@ -284,7 +320,22 @@ handle_call({send, Line, Timeout}, From, #state{console = Console} = State) ->
 handle_call({puts, Bytes}, _From, #state{console = Console} = State) ->
     case evum_console:bytes(Bytes, Console) of
         {ok, Effects, Console1} -> {reply, ok, effects(Effects, State#state{console = Console1})};
-        {error, full} = Error -> {reply, Error, State}
+        {error, _} = Error -> {reply, Error, State}
+    end;
+handle_call({request, Key, Request}, {Pid, _}, #state{agent = Agent} = State) ->
+    Watch = monitor(process, Pid),
+    case evum_agent:request(Key, Watch, Request, Agent) of
+        {ok, Effects, Agent1} ->
+            {reply, ok, effects(Effects, State#state{agent = Agent1})};
+        {error, _} = Error ->
+            demonitor(Watch, [flush]),
+            {reply, Error, State}
+    end;
+handle_call(ready, From, #state{agent = Agent, unready = Unready} = State) ->
+    case evum_agent:state(Agent) of
+        ready -> {reply, ok, State};
+        waiting -> {noreply, State#state{unready = [From | Unready]}};
+        {error, _} = Error -> {reply, Error, State}
     end;
 handle_call({control, Owner}, _From, State) when node(Owner) =/= node() ->
     {reply, {error, not_local}, State};
@@ -317,6 +368,18 @@ handle_cast({read, Ref, Bytes}, #state{console = Console} = State) ->
     {noreply, console(evum_console:read(Ref, Bytes, Console), State)};
 handle_cast({expected, Position}, #state{console = Console} = State) ->
     {noreply, State#state{console = evum_console:expected(Position, Console)}};
+handle_cast({request, Key, Op}, #state{agent = Agent} = State) ->
+    {noreply,
+        agent(
+            case Op of
+                {input, Bytes} -> evum_agent:input(Key, Bytes, Agent);
+                eof -> evum_agent:eof(Key, Agent);
+                {window, Bytes} -> evum_agent:window(Key, Bytes, Agent);
+                cancel -> evum_agent:cancel(Key, Agent);
+                abandon -> evum_agent:abandon(Key, Agent)
+            end,
+            State
+        )};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -344,8 +407,9 @@ handle_info({timeout, Timer, {console, Tag}}, #state{timers = Timers} = State) -
 handle_info({timeout, _, stop}, State) ->
     ?LOG_WARNING("evum_guest does not end; closing its port"),
     {stop, normal, State};
-handle_info({'DOWN', _, process, Pid, _}, #state{console = Console} = State) ->
-    {noreply, console(evum_console:gone(Pid, Console), State)};
+handle_info({'DOWN', Watch, process, Pid, _}, #state{console = Console, agent = Agent} = State) ->
+    State1 = console(evum_console:gone(Pid, Console), State),
+    {noreply, agent(evum_agent:gone(Watch, Agent), State1)};
 handle_info(_Message, State) ->
     {noreply, State}.
 
@@ -401,12 +465,17 @@ handle_port({reply, Id, Result}, #state{requests = Requests} = State) ->
         error ->
             {noreply, State}
     end;
-handle_port({event, booted, _}, #state{early = Early, console = Console} = State) ->
+handle_port({event, booted, _}, #state{early = Early, console = Console} = State0) ->
+    State = agent(evum_agent:channel(booted, State0#state.agent), State0),
     State1 = State#state{booted = true, early = [], console = evum_console:booting(Console)},
     {noreply,
         lists:foldr(
             fun({From, Command}, Acc) -> mconsole(From, Command, Acc) end, State1, Early
         )};
+handle_port({second, Bytes}, #state{agent = Agent} = State) ->
+    {noreply, agent(evum_agent:feed(Bytes, Agent), State)};
+handle_port({event, agent, Channel}, #state{agent = Agent} = State) ->
+    {noreply, agent(evum_agent:channel(Channel, Agent), State)};
 handle_port({event, notify, <<"ready">>}, #state{console = Console} = State) ->
     {noreply, console(evum_console:ready(Console), State#state{calibrating = false})};
 handle_port({event, notify, <<"failed ", What/binary>>}, State) ->
@@ -474,12 +543,42 @@ calibrate(_Ended, State) ->
 console({Effects, Console}, State) ->
     effects(Effects, State#state{console = Console}).
 
+agent({Effects, Agent}, State) ->
+    effects(Effects, State#state{agent = Agent}).
+
 effects(Effects, State) ->
     lists:foldl(fun effect/2, State, Effects).
 
 %% The port is gone for the last lines of a machine.
-effect({Op, _}, #state{port = undefined} = State) when Op =:= write; Op =:= credit ->
+effect({Op, _}, #state{port = undefined} = State) when
+    Op =:= write; Op =:= credit; Op =:= agent_send; Op =:= agent_credit
+->
     State;
+effect({agent_send, Bytes}, #state{port = Port} = State) ->
+    ok = evum_port:second(Port, Bytes),
+    State;
+effect({agent_credit, Bytes}, #state{port = Port} = State) ->
+    ok = evum_port:second_credit(Port, Bytes),
+    State;
+effect({agent_tell, console, {done, {exit, Unread}}}, #state{console = Console} = State) ->
+    console(evum_console:unread(Unread, Console), State);
+%% The console does not wait for it for ever
+effect({agent_tell, console, _}, State) ->
+    State;
+effect({agent_tell, Key, Message}, State) ->
+    Key ! {evum_agent, Key, Message},
+    State;
+effect({forget, Watch}, State) ->
+    _ = is_reference(Watch) andalso demonitor(Watch, [flush]),
+    State;
+effect(ready, #state{unready = Unready} = State) ->
+    lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Unready),
+    State#state{unready = []};
+effect(ask, #state{agent = Agent} = State) ->
+    case evum_agent:request(console, none, unread, Agent) of
+        {ok, Effects, Agent1} -> effects(Effects, State#state{agent = Agent1});
+        {error, _} -> State
+    end;
 effect({write, Bytes}, #state{port = Port} = State) ->
     ok = evum_port:data(Port, Bytes),
     State;

@@ -5,8 +5,13 @@
 -include_lib("eunit/include/eunit.hrl").
 
 new() ->
-    {Effects, Con} = evum_console:new(self(), 100),
+    {Effects, Con} = evum_console:new(self(), 100, false),
     ?assertEqual([{monitor, self()}], Effects),
+    Con.
+
+%% One of a guest that can be asked what is unread.
+paced() ->
+    {_, Con} = evum_console:new(self(), 100, true),
     Con.
 
 %% A console whose shell is up and shows a prompt.
@@ -41,11 +46,39 @@ a_caller_waits_no_longer_than_it_said_test() ->
     {_, [{lines, _, [<<"# x">>]} | _], _} = evum_console:output(<<"x\n">>, Con1).
 
 too_much_typed_test() ->
-    Con = new(),
-    Much = binary:copy(<<"x">>, evum_typist:limit()),
+    Con = paced(),
+    Much = binary:copy(<<"x">>, evum_typist:limit(evum_typist:new(true))),
     ?assertEqual({error, full}, evum_console:line(Much, infinity, from(1), Con)),
     {ok, [], Con1} = evum_console:bytes(Much, Con),
     ?assertEqual({error, full}, evum_console:bytes(<<"x">>, Con1)).
+
+%% The guest is asked what is unread; one that does not answer is typed to all
+%% the same, a little at a time.
+an_agent_that_does_not_answer_test() ->
+    {_, Con} = evum_console:ready(paced()),
+    {_, _, Con1} = evum_console:output(<<"# ">>, Con),
+    {ok, Effects, Con2} = evum_console:bytes(binary:copy(<<"x">>, 9000), Con1),
+    ?assert(lists:member(ask, Effects)),
+    {timer, answer, Limit} = lists:keyfind(answer, 2, Effects),
+    ?assert(Limit =< 1000),
+    {[{timer, ask, _}], Con3} = evum_console:unread(9, Con2),
+    %% it has answered: that time is of no concern any more
+    ?assertEqual({[], Con3}, evum_console:expired(answer, Con3)),
+    {[{timer, answer, _}, ask], Con4} = evum_console:expired(ask, Con3),
+    {[{write, _} | _], _} = evum_console:expired(answer, Con4).
+
+%% A line that is typed in pieces has one caller, and one echo.
+a_line_in_pieces_test() ->
+    {_, Con} = evum_console:ready(paced()),
+    {_, _, Con1} = evum_console:output(<<"# ">>, Con),
+    Caller = from(1),
+    {ok, Effects, Con2} = evum_console:line(binary:copy(<<"x">>, 2000), infinity, Caller, Con1),
+    ?assert(lists:member(ask, Effects)),
+    {[{write, _} | _], Con3} = evum_console:unread(0, Con2),
+    {_, Echoed, Con4} = evum_console:output(<<"echo\n">>, Con3),
+    ?assert(lists:member({reply, Caller, <<"# echo">>}, Echoed)),
+    {_, Shown, _} = evum_console:output(<<"more\n">>, Con4),
+    ?assertEqual([], [R || {reply, _, _} = R <- Shown]).
 
 %% Credit comes back at once, until the owner has much to read.
 an_owner_that_does_not_read_test() ->

@@ -15,12 +15,12 @@ shown(Ended, Partial, T) ->
     {written(Effects), T1}.
 
 at_prompt() ->
-    {_, T} = evum_typist:ready(evum_typist:new()),
+    {_, T} = evum_typist:ready(evum_typist:new(false)),
     {[], T1} = shown(true, <<"# ">>, T),
     T1.
 
 nothing_is_typed_before_the_first_prompt_test() ->
-    {[], T1} = type({line, <<"a\n">>}, evum_typist:new()),
+    {[], T1} = type({line, <<"a\n">>}, evum_typist:new(false)),
     {[], T2} = type({bytes, <<"b">>}, T1),
     %% boot messages, even one that is not ended
     {[], T3} = shown(true, <<"Booting...">>, T2),
@@ -28,13 +28,13 @@ nothing_is_typed_before_the_first_prompt_test() ->
     ?assertMatch({[<<"a\n">>, <<"b">>], _}, shown(false, <<"# ">>, T4)).
 
 a_prompt_may_be_faster_than_the_news_of_the_shell_test() ->
-    {[], T1} = type({line, <<"a\n">>}, evum_typist:new()),
+    {[], T1} = type({line, <<"a\n">>}, evum_typist:new(false)),
     {[], T2} = shown(true, <<"# ">>, T1),
     {Effects, _} = evum_typist:ready(T2),
     ?assertEqual([<<"a\n">>], written(Effects)).
 
 a_shell_without_prompt_gets_its_input_late_test() ->
-    {[], T1} = type({bytes, <<"b">>}, evum_typist:new()),
+    {[], T1} = type({bytes, <<"b">>}, evum_typist:new(false)),
     {_, T2} = evum_typist:ready(T1),
     {Effects, _} = evum_typist:expired(T2),
     ?assertEqual([<<"b">>], written(Effects)).
@@ -79,9 +79,95 @@ typed_newlines_are_lines_too_test() ->
     ?assertMatch({[<<"b\n">>], _}, shown(true, <<"# ">>, T3)).
 
 the_queue_is_bounded_test() ->
-    Big = binary:copy(<<"x">>, evum_typist:limit()),
-    {[], T} = type({bytes, Big}, evum_typist:new()),
-    ?assertEqual({error, full}, evum_typist:type({bytes, <<"y">>}, none, T)).
+    Paced = evum_typist:new(true),
+    Big = binary:copy(<<"x">>, evum_typist:limit(Paced)),
+    {[], T} = type({bytes, Big}, Paced),
+    ?assertEqual({error, full}, evum_typist:type({bytes, <<"y">>}, none, T)),
+    %% and where nobody can say what is unread, little at once
+    Bytes = binary:copy(<<"x">>, 3000),
+    Filled = lists:foldl(
+        fun(_, Acc) -> element(2, type({bytes, Bytes}, Acc)) end, evum_typist:new(false), lists:seq(1, 21)
+    ),
+    ?assertEqual({error, full}, evum_typist:type({bytes, Bytes}, none, Filled)),
+    ?assertEqual(
+        {error, {too_large, 3001}},
+        evum_typist:type({bytes, <<Bytes/binary, "x">>}, none, evum_typist:new(false))
+    ).
+
+%% What a guest's kernel takes unread before it is deaf: N_TTY_BUF_SIZE less
+%% TTY_THRESHOLD_THROTTLE.
+-define(DEAF, 3968).
+
+paced() ->
+    {_, T} = evum_typist:ready(evum_typist:new(true)),
+    {[], T1} = shown(true, <<"# ">>, T),
+    T1.
+
+bytes_wait_until_all_is_read_test() ->
+    {ok, Effects, T1} = evum_typist:type({bytes, binary:copy(<<"x">>, 10000)}, none, paced()),
+    [First] = written(Effects),
+    ?assert(2 * byte_size(First) < ?DEAF),
+    ?assertEqual({ask, 0}, lists:last(Effects)),
+    {[{ask, Later}], T2} = evum_typist:unread(7, T1),
+    ?assert(Later > 0),
+    {[], T3} = type({bytes, <<"y">>}, T2),
+    {More, _} = evum_typist:unread(0, T3),
+    ?assertMatch([<<"x", _/binary>>], written(More)),
+    %% nobody asked
+    ?assertEqual({[], paced()}, evum_typist:unread(0, paced())).
+
+a_long_line_waits_for_one_prompt_test() ->
+    Line = <<(binary:copy(<<"x">>, 2000))/binary, "\n">>,
+    {ok, Effects, T1} = evum_typist:type({line, Line}, tag, paced()),
+    [{write, Start, tag}, {ask, 0}] = Effects,
+    {[{write, Rest, tag}], _} = evum_typist:unread(0, T1),
+    ?assertEqual(Line, <<Start/binary, Rest/binary>>).
+
+%% Whatever is typed and read, and even where one look in two is too early: no
+%% byte is lost, and the guest never holds too much.
+pace_test_() ->
+    {timeout, 60, ?_assert(proper:quickcheck(prop_pace(), [{to_file, user}, {numtests, 300}]))}.
+
+prop_pace() ->
+    ?FORALL(
+        {Sizes, Reads},
+        {list(range(1, 9000)), list(range(0, 2000))},
+        begin
+            Typed = [binary:copy(<<"x">>, N) || N <- Sizes],
+            {Queued, T} = lists:foldl(
+                fun(Bytes, {Acc, T0}) ->
+                    {ok, Effects, T1} = evum_typist:type({bytes, Bytes}, none, T0),
+                    {Acc ++ Effects, T1}
+                end,
+                {[], paced()},
+                Typed
+            ),
+            {Total, Most} = guest(Queued, T, Reads, early, 0, 0, 0),
+            Total =:= lists:sum(Sizes) andalso Most < ?DEAF
+        end
+    ).
+
+%% A guest with so much unread, that reads a little at a time, then all.
+guest(Effects, T, Reads, Look, Unread0, Total0, Most) ->
+    New = iolist_size(written(Effects)),
+    Unread = Unread0 + New,
+    Most1 = max(Most, Unread),
+    case lists:keymember(ask, 1, Effects) of
+        true when Look =:= early ->
+            %% it has not seen the last of it
+            {More, T1} = evum_typist:unread(Unread0, T),
+            guest(More, T1, Reads, late, Unread, Total0 + New, Most1);
+        true ->
+            {Left, Reads1} =
+                case Reads of
+                    [N | Rest] -> {max(0, Unread - N), Rest};
+                    [] -> {0, []}
+                end,
+            {More, T1} = evum_typist:unread(Left, T),
+            guest(More, T1, Reads1, early, Left, Total0 + New, Most1);
+        false ->
+            {Total0 + New, Most1}
+    end.
 
 a_reboot_keeps_what_is_queued_test() ->
     {[_], T1} = type({line, <<"reboot\n">>}, at_prompt()),
@@ -100,7 +186,7 @@ prop_order() ->
         Events,
         list(event()),
         begin
-            {Written, Typed, T} = lists:foldl(fun run/2, {[], [], evum_typist:new()}, Events),
+            {Written, Typed, T} = lists:foldl(fun run/2, {[], [], evum_typist:new(false)}, Events),
             {Last, _} = settle(T, 2 + length(Events)),
             Written ++ Last =:= Typed
         end

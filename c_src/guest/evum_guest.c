@@ -6,6 +6,7 @@
  *   evum_vm == port == evum_guest -- fork --> keeper -- fork --> UML kernel
  *                        |  |                                      |  |
  *                        |  +-------- console (socketpair) --------+  |
+ *                        +------ agent (virtio console, vhost-user) --+
  *                        +------ mconsole, notices (jail's tmpfs) ----+
  *
  * States: waiting for the start request; running; ended. It decides nothing:
@@ -28,6 +29,7 @@
 #include "loop.h"
 #include "mconsole.h"
 #include "port.h"
+#include "serial.h"
 #include "start.h"
 #include "term.h"
 
@@ -39,6 +41,7 @@ struct guest {
 	struct loop_fd status;
 	struct console console;
 	struct mconsole mconsole;
+	struct serial serial;
 };
 
 static void reply_error(struct guest *guest, uint64_t id, const char *where,
@@ -138,6 +141,25 @@ static const struct mconsole_ops mconsole_ops = {
 	.notified = guest_notified,
 };
 
+/* {event, agent, opened | closed | gone | broken} */
+static void serial_changed(struct serial *serial, enum serial_state state)
+{
+	static const char *const names[] = {
+		[SERIAL_OPENED] = "opened",
+		[SERIAL_CLOSED] = "closed",
+		[SERIAL_GONE] = "gone",
+		[SERIAL_BROKEN] = "broken",
+	};
+	struct guest *guest = container_of(serial, struct guest, serial);
+	ei_x_buff x;
+
+	term_event(&x, "agent");
+	ei_x_encode_atom(&x, names[state]);
+	port_send_term(&guest->port, &x);
+}
+
+static const struct serial_ops serial_ops = {.changed = serial_changed};
+
 /* Build and fork it all; 0 or -errno with *step. */
 static int guest_start(struct guest *guest, const struct start *start,
 		       const char **step)
@@ -148,6 +170,11 @@ static int guest_start(struct guest *guest, const struct start *start,
 		return err;
 	*step = "mconsole";
 	err = mconsole_init(&guest->mconsole, &guest->loop, &mconsole_ops);
+	if (err)
+		return err;
+	*step = "serial";
+	err = serial_init(&guest->serial, &guest->loop, &guest->port,
+			  &serial_ops);
 	if (err)
 		return err;
 	err = keeper_start(&guest->keeper, start, step);
@@ -241,12 +268,22 @@ static void port_data(struct port *port, const uint8_t *bytes, size_t len)
 		console_input(&guest->console, bytes, len);
 }
 
+static void port_second(struct port *port, const uint8_t *bytes, size_t len)
+{
+	struct guest *guest = container_of(port, struct guest, port);
+
+	if (guest->running)
+		serial_input(&guest->serial, bytes, len);
+}
+
 static void port_writable(struct port *port)
 {
 	struct guest *guest = container_of(port, struct guest, port);
 
 	if (guest->running)
 		console_resume(&guest->console);
+	if (guest->running)
+		serial_resume(&guest->serial);
 }
 
 static void port_closed(struct port *port)
@@ -259,6 +296,7 @@ static void port_closed(struct port *port)
 static const struct port_ops port_ops = {
 	.term = port_term,
 	.data = port_data,
+	.second = port_second,
 	.writable = port_writable,
 	.closed = port_closed,
 };

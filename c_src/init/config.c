@@ -58,6 +58,10 @@ static int config_pair(struct config *config, char *pair)
 				  value);
 	if (!strcmp(pair, "mac"))
 		return copy_mac(config, value);
+	if (!strcmp(pair, "agent")) {
+		config->agent = !strcmp(value, "true");
+		return 0;
+	}
 	if (!strcmp(pair, "init")) {
 		if (config->argc == INIT_ARGS_MAX)
 			return -EINVAL;

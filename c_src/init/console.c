@@ -8,7 +8,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#define CONSOLE "/dev/tty0"
 /*
  * As wide as that, so that line editors do not scroll sideways: on a dumb
  * terminal they show nothing but a window of a line that is longer.
@@ -16,7 +15,7 @@
 #define CONSOLE_COLUMNS 512
 #define CONSOLE_ROWS 24
 
-static char *const environment[] = {
+char *const init_environment[] = {
 	(char[]){"HOME=/root"},
 	(char[]){"USER=root"},
 	(char[]){"LOGNAME=root"},
@@ -35,9 +34,9 @@ _Noreturn static void console_child(const struct config *config)
 	int fd;
 
 	setsid();
-	fd = open(CONSOLE, O_RDWR);
+	fd = open(INIT_CONSOLE, O_RDWR);
 	if (fd < 0 || ioctl(fd, TIOCSCTTY, 1) < 0)
-		init_fail("open", CONSOLE);
+		init_fail("open", INIT_CONSOLE);
 	ioctl(fd, TIOCSWINSZ, &size);
 	dup2(fd, STDIN_FILENO);
 	dup2(fd, STDOUT_FILENO);
@@ -46,7 +45,7 @@ _Noreturn static void console_child(const struct config *config)
 		close(fd);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	execve(config->argv[0], config->argv, environment);
+	execve(config->argv[0], config->argv, init_environment);
 	init_fail("start", config->argv[0]);
 }
 

@@ -2,7 +2,7 @@
 /*
  * evum_init - process 1 of a guest.
  *
- *   main.c     the order of things: root, network, console, then reap
+ *   main.c     the order of things: root, network, console, then reap; the end
  *   config.c   what evum_guest left for us in the jail's folder
  *   root.c     the guest's root: an overlay over its image or the host's
  *              files, and mounts
@@ -10,7 +10,8 @@
  *   program.c  can the console's program run here?
  *   netdev.c   loopback up, the first interface called eth0, its address
  *   services.c what starts with an image of ours
- *   console.c  the program on the console: session, restart
+ *   console.c  the program on the console: session, environment
+ *   agent*.c   the agent, a child of process 1, see agent.h
  *
  * A step that cannot be done ends the machine: init_fail() tells the console
  * and, through mconsole, evum.
@@ -32,6 +33,10 @@
 /* Where busybox's applets are, behind everything else in PATH. */
 #define INIT_APPLETS "/run/evum/bin"
 
+#define INIT_CONSOLE "/dev/tty0"
+#define INIT_ENVIRONMENT_MAX 16
+/* No process of evum_init's has a descriptor beyond that. */
+#define INIT_FDS_MAX 256
 /* A folder of the host, the jail's folder shareN. */
 struct share {
 	const char *target; /* in the guest */
@@ -51,6 +56,7 @@ struct config {
 	int n_shares;
 	bool has_mac; /* else the kernel knows it already */
 	uint8_t mac[6];
+	bool agent;		/* the machine has a channel for it */
 	int argc;
 	char *argv[INIT_ARGS_MAX + 1]; /* the console's program */
 	char *instead;		       /* of argv[0] where that is not there */
@@ -94,6 +100,12 @@ pid_t console_start(const struct config *config);
 
 /* Start what starts with the machine, and go on. */
 void services_start(const struct config *config);
+
+/* The agent's process id, or -1. It is started again when it ends. */
+pid_t agent_start(void);
+
+/* What the console's program, and each command of the agent's, starts with. */
+extern char *const init_environment[];
 
 /* Tell evum, by way of mconsole's notify socket. */
 void init_notify(const char *text);

@@ -22,11 +22,26 @@ static int set_nonblocking(int fd)
 	return 0;
 }
 
+static void port_add_credit(struct port *port, int64_t *credit,
+			    const uint8_t *packet, size_t len)
+{
+	uint32_t more;
+
+	if (len != 1 + sizeof(more))
+		die("credit packet of %zu bytes", len);
+	memcpy(&more, packet + 1, sizeof(more));
+	*credit += ntohl(more);
+	port->ops->writable(port);
+}
+
 static void port_packet(struct port *port, const uint8_t *packet, size_t len)
 {
-	uint32_t credit;
+	uint8_t kind = packet[0];
 
-	switch (packet[0]) {
+	if (kind >= PORT_KIND_SECOND && kind <= PORT_KIND_SECOND_CREDIT &&
+	    !port->ops->second)
+		kind = 0;
+	switch (kind) {
 	case PORT_KIND_TERM:
 		port->ops->term(port, (const char *)packet, len);
 		break;
@@ -34,11 +49,13 @@ static void port_packet(struct port *port, const uint8_t *packet, size_t len)
 		port->ops->data(port, packet + 1, len - 1);
 		break;
 	case PORT_KIND_CREDIT:
-		if (len != 1 + sizeof(credit))
-			die("credit packet of %zu bytes", len);
-		memcpy(&credit, packet + 1, sizeof(credit));
-		port_grant(port, ntohl(credit));
-		port->ops->writable(port);
+		port_add_credit(port, &port->credit, packet, len);
+		break;
+	case PORT_KIND_SECOND:
+		port->ops->second(port, packet + 1, len - 1);
+		break;
+	case PORT_KIND_SECOND_CREDIT:
+		port_add_credit(port, &port->second_credit, packet, len);
 		break;
 	default:
 		die("packet of unknown kind %d", packet[0]);
@@ -163,6 +180,11 @@ uint64_t port_credit(const struct port *port)
 	return port->credit > 0 ? (uint64_t)port->credit : 0;
 }
 
+uint64_t port_second_credit(const struct port *port)
+{
+	return port->second_credit > 0 ? (uint64_t)port->second_credit : 0;
+}
+
 bool port_congested(const struct port *port)
 {
 	return buf_len(&port->tx) > PORT_OUT_HIGH;
@@ -191,6 +213,14 @@ void port_send_data(struct port *port, const void *bytes, size_t len)
 	static const uint8_t kind = PORT_KIND_DATA;
 
 	port->credit -= (int64_t)len;
+	port_queue(port, &kind, bytes, len);
+}
+
+void port_send_second(struct port *port, const void *bytes, size_t len)
+{
+	static const uint8_t kind = PORT_KIND_SECOND;
+
+	port->second_credit -= (int64_t)len;
 	port_queue(port, &kind, bytes, len);
 }
 

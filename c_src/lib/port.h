@@ -12,6 +12,8 @@
  *   kind 1    data: raw bytes whose meaning is the program's own
  *   kind 2    credit, BEAM to C only: u32 big-endian, bytes of data the
  *             program may send in addition
+ *   kind 3    data of a second channel, in programs that have one
+ *   kind 4    credit of the second channel
  *
  * Data costs credit, a byte each; the program stops reading its sources when
  * port_credit() says that none is left. Terms are not counted: they are
@@ -35,6 +37,8 @@
 
 #define PORT_KIND_DATA 1
 #define PORT_KIND_CREDIT 2
+#define PORT_KIND_SECOND 3
+#define PORT_KIND_SECOND_CREDIT 4
 #define PORT_KIND_TERM 131
 
 /* The largest packet taken from the BEAM, bytes. */
@@ -50,6 +54,8 @@ struct port_ops {
 	/* A packet's kind and payload; valid only during the call. */
 	void (*term)(struct port *port, const char *term, size_t len);
 	void (*data)(struct port *port, const uint8_t *bytes, size_t len);
+	/* NULL: there is no second channel */
+	void (*second)(struct port *port, const uint8_t *bytes, size_t len);
 	/* Credit has come, or the queue towards the BEAM has drained. */
 	void (*writable)(struct port *port);
 	/* stdin has ended. */
@@ -63,6 +69,7 @@ struct port {
 	struct buf rx, tx;
 	bool stalled;	/* was congested: writable() is owed */
 	int64_t credit; /* below 0: a debt that later credit pays first */
+	int64_t second_credit;
 };
 
 /* Serve in_fd and out_fd (made non-blocking). 0 or -errno. */
@@ -73,10 +80,12 @@ int port_init(struct port *port, struct loop *loop, const struct port_ops *ops,
 void port_grant(struct port *port, uint32_t bytes);
 /* Bytes of data that may be sent now. */
 uint64_t port_credit(const struct port *port);
+uint64_t port_second_credit(const struct port *port);
 bool port_congested(const struct port *port);
 
 /* Queue data and take its length off the credit. */
 void port_send_data(struct port *port, const void *bytes, size_t len);
+void port_send_second(struct port *port, const void *bytes, size_t len);
 /* Queue the term in x, which must start with a version, and free x. */
 void port_send_term(struct port *port, ei_x_buff *x);
 
