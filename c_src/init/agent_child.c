@@ -89,12 +89,16 @@ _Noreturn static void run_child(const struct frame_run *run, const char **env,
 pid_t child_run(const struct frame_run *run, int in, int out)
 {
 	static const char *env[FRAME_STRINGS_MAX + INIT_ENVIRONMENT_MAX + 1];
+	char **own = environ;
 	pid_t pid;
 
 	merge_environment(run, env);
+	/* Where execvpe() looks for PATH */
+	environ = (char **)env;
 	pid = vfork();
 	if (pid == 0)
 		run_child(run, env, in, out);
+	environ = own;
 	return pid < 0 ? -errno : pid;
 }
 

@@ -56,7 +56,7 @@ struct config {
 	int n_shares;
 	bool has_mac; /* else the kernel knows it already */
 	uint8_t mac[6];
-	bool agent;		/* the machine has a channel for it */
+	bool agent; /* the machine has a channel for it */
 	int argc;
 	char *argv[INIT_ARGS_MAX + 1]; /* the console's program */
 	char *instead;		       /* of argv[0] where that is not there */
