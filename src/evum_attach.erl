@@ -35,6 +35,11 @@
     | {evum_attach, Status :: term()}.
 -type terminal() :: {path, string()} | {socket, gen_tcp:socket()}.
 
+%% CONSOLE_COLUMNS and CONSOLE_ROWS of c_src/init/console.c: what the console has
+%% while no terminal is attached.
+-define(COLUMNS, 512).
+-define(ROWS, 24).
+
 -record(state, {
     machine :: pid(),
     %% who waits for the end of this, and must not keep the console waiting
@@ -46,7 +51,8 @@
     typed = <<>> :: binary(),
     waiting = false :: boolean(),
     %% why, once it is leaving
-    leaving :: undefined | normal | {shutdown, error()}
+    leaving :: undefined | normal | {shutdown, error()},
+    resized = false :: boolean()
 }).
 
 %% @doc Show a machine's console on the terminal of the calling Erlang shell,
@@ -160,7 +166,8 @@ handle_info(_Message, State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{machine = Machine, stream = Stream, peer = Peer}) ->
+terminate(_Reason, #state{machine = Machine, stream = Stream, peer = Peer, resized = Resized}) ->
+    _ = Resized andalso evum_vm:resize(Machine, ?COLUMNS, ?ROWS),
     _ = Stream =:= undefined orelse evum_vm:unlisten(Machine, Stream),
     Peer =:= undefined orelse evum_port:close(Peer).
 
@@ -176,6 +183,11 @@ handle_port({event, written, Bytes}, #state{machine = Machine, stream = Stream} 
 ->
     ok = evum_vm:read(Machine, Stream, Bytes),
     {noreply, State};
+handle_port({event, resize, {Columns, Rows}}, #state{machine = Machine} = State) when
+    is_integer(Columns), Columns > 0, is_integer(Rows), Rows > 0
+->
+    ok = evum_vm:resize(Machine, Columns, Rows),
+    {noreply, State#state{resized = true}};
 handle_port(_Other, State) ->
     {noreply, State}.
 

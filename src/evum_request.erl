@@ -7,7 +7,7 @@
 %% caller has taken it is bounded, so that a flood waits in the guest.
 -module(evum_request).
 
--export([run/3, put/4, get/3, netlink/3, resize/4, power/3]).
+-export([run/3, put/4, get/3, netlink/3, power/3]).
 -export([default_timeout/0]).
 
 -export_type([options/0, error/0]).
@@ -116,11 +116,6 @@ netlink(Vm, Message, Timeout) ->
         {{exit, 0}, Replies} -> {ok, Replies};
         Other -> only_ok(Other)
     end.
-
-%% @doc Tell the console's terminal its size.
--spec resize(pid(), pos_integer(), pos_integer(), timeout()) -> ok | error().
-resize(Vm, Columns, Rows, Timeout) ->
-    only_ok(call(Vm, {resize, Columns, Rows}, #{timeout => Timeout})).
 
 %% @doc Have process 1 end all in order, and power off or boot again.
 -spec power(pid(), off | reboot, timeout()) -> ok | error().

@@ -111,10 +111,10 @@ tell_request(Pid, Key, Op) ->
     gen_server:cast(Pid, {request, Key, Op}).
 
 %% @doc Tell the console's terminal its size; programs in its foreground get
-%% SIGWINCH.
--spec resize(pid(), Columns :: 1..65535, Rows :: 1..65535) -> ok | evum_request:error().
+%% SIGWINCH. Where there is no agent, nobody is told.
+-spec resize(pid(), Columns :: 1..65535, Rows :: 1..65535) -> ok.
 resize(Pid, Columns, Rows) ->
-    evum_request:resize(Pid, Columns, Rows, evum_request:default_timeout()).
+    gen_server:cast(Pid, {resize, Columns, Rows}).
 
 %% @doc End the machine, and wait until nothing is left of it.
 -spec stop(pid()) -> ok.
@@ -368,6 +368,11 @@ handle_cast({read, Ref, Bytes}, #state{console = Console} = State) ->
     {noreply, console(evum_console:read(Ref, Bytes, Console), State)};
 handle_cast({expected, Position}, #state{console = Console} = State) ->
     {noreply, State#state{console = evum_console:expected(Position, Console)}};
+handle_cast({resize, Columns, Rows}, #state{agent = Agent} = State) ->
+    case evum_agent:request({resize, make_ref()}, none, {resize, Columns, Rows}, Agent) of
+        {ok, Effects, Agent1} -> {noreply, effects(Effects, State#state{agent = Agent1})};
+        {error, _} -> {noreply, State}
+    end;
 handle_cast({request, Key, Op}, #state{agent = Agent} = State) ->
     {noreply,
         agent(
@@ -562,8 +567,10 @@ effect({agent_credit, Bytes}, #state{port = Port} = State) ->
     State;
 effect({agent_tell, console, {done, {exit, Unread}}}, #state{console = Console} = State) ->
     console(evum_console:unread(Unread, Console), State);
-%% The console does not wait for it for ever
+%% Nobody waits for these, or not for ever
 effect({agent_tell, console, _}, State) ->
+    State;
+effect({agent_tell, {resize, _}, _}, State) ->
     State;
 effect({agent_tell, Key, Message}, State) ->
     Key ! {evum_agent, Key, Message},

@@ -112,16 +112,14 @@ static void push_control(struct serial *serial)
 }
 
 static void send_control(struct serial *serial, uint16_t event, uint16_t value,
-			 const char *name)
+			 const void *tail, size_t tail_len)
 {
 	struct virtio_console_control head = {.event = event, .value = value};
-	uint8_t message[64];
-	size_t name_len = strlen(name);
+	uint8_t len = (uint8_t)(sizeof(head) + tail_len);
 
-	message[0] = (uint8_t)(sizeof(head) + name_len);
-	memcpy(message + 1, &head, sizeof(head));
-	memcpy(message + 1 + sizeof(head), name, name_len);
-	if (buf_append(&serial->control, message, 1u + message[0])) {
+	if (buf_append(&serial->control, &len, sizeof(len)) ||
+	    buf_append(&serial->control, &head, sizeof(head)) ||
+	    buf_append(&serial->control, tail, tail_len)) {
 		vhost_fail(&serial->dev, -EPROTO, "it asks and does not read");
 		return;
 	}
@@ -182,13 +180,14 @@ static void control(struct serial *serial,
 {
 	switch (message->event) {
 	case VIRTIO_CONSOLE_DEVICE_READY:
-		send_control(serial, VIRTIO_CONSOLE_PORT_ADD, 1, "");
+		send_control(serial, VIRTIO_CONSOLE_PORT_ADD, 1, NULL, 0);
 		break;
 	case VIRTIO_CONSOLE_PORT_READY:
 		if (message->id)
 			break;
-		send_control(serial, VIRTIO_CONSOLE_PORT_NAME, 1, PORT_NAME);
-		send_control(serial, VIRTIO_CONSOLE_PORT_OPEN, 1, "");
+		send_control(serial, VIRTIO_CONSOLE_PORT_NAME, 1, PORT_NAME,
+			     sizeof(PORT_NAME) - 1);
+		send_control(serial, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL, 0);
 		break;
 	case VIRTIO_CONSOLE_PORT_OPEN:
 		if (message->id == 0)
