@@ -17,6 +17,7 @@ all() ->
     [
         command_line,
         an_editor,
+        size_changes,
         relay_is_killed,
         guardian_is_killed,
         machine_ends,
@@ -77,6 +78,23 @@ an_editor(Config) ->
     type(Terminal, ":wq\r", "# $"),
     leave(Terminal),
     ?assertEqual([<<"written in vi">>], evum_test:sh(R, "cat /root/file")).
+
+size_changes(Config) ->
+    R = start(Config),
+    ok = evum:await(R, ready),
+    Terminal = console(Config),
+    Await = fun(Size) ->
+        evum_test:await(fun() ->
+            Shown = type(Terminal, "stty size; echo th''at\r", "that\r\n.*# $"),
+            re:run(Shown, "\n" ++ Size ++ "\r", [{capture, none}]) =:= match
+        end)
+    end,
+    Await("30 100"),
+    [] = os:cmd("stty -F " ++ get(tty) ++ " rows 21 cols 77"),
+    Await("21 77"),
+    leave(Terminal),
+    %% as it was
+    evum_test:await(fun() -> evum_test:sh(R, "stty size") =:= [<<"24 512">>] end).
 
 %% Whatever dies, the terminal is as before: leave/1 and left/1 look at it.
 relay_is_killed(Config) ->
