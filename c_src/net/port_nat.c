@@ -38,7 +38,6 @@ struct nat {
 	struct loop_task round;
 	struct loop_timer timeout; /* until a round is due in any case */
 	uint64_t rounds;
-	bool reading; /* the switch takes frames */
 	bool restricted;
 	Slirp *slirp;
 	struct nat_fd **fds; /* by descriptor */
@@ -270,6 +269,9 @@ static void nat_deliver(struct nat *nat)
 	struct frame frames[BURST_FRAMES];
 	unsigned int n, taken;
 
+	/* A port that is paused must not be offered more. */
+	if (nat->port.paused)
+		return;
 	do {
 		if (!buf_len(&nat->delivering)) {
 			struct buf empty = nat->delivering;
@@ -287,6 +289,14 @@ static void nat_deliver(struct nat *nat)
 			buf_consume(&nat->delivering,
 				    sizeof(uint32_t) + frames[i].len);
 	} while (taken == n);
+}
+
+static void nat_forget_fds(struct nat *nat)
+{
+	struct nat_fd *entry;
+
+	LIST_FOREACH(entry, &nat->known, link)
+	nat_fd_forget(nat, entry);
 }
 
 static void nat_watch_fds(struct nat *nat)
@@ -311,11 +321,16 @@ static void nat_round(struct loop_task *task)
 	struct nat *nat = container_of(task, struct nat, round);
 
 	nat_deliver(nat);
-	if (!nat->port.id || !nat->reading)
+	if (!nat->port.id)
 		return;
-	slirp_pollfds_poll(nat->slirp, 0, nat_happened, nat);
-	nat_watch_fds(nat);
-	nat_deliver(nat);
+	if (!nat->port.paused) {
+		slirp_pollfds_poll(nat->slirp, 0, nat_happened, nat);
+		nat_watch_fds(nat);
+		nat_deliver(nat);
+	}
+	/* What is not to be read is not watched: it would keep us awake. */
+	if (nat->port.id && nat->port.paused)
+		nat_forget_fds(nat);
 }
 
 static int nat_send(struct net_port *port, const struct frame *frames,
@@ -329,19 +344,11 @@ static int nat_send(struct net_port *port, const struct frame *frames,
 	return (int)n;
 }
 
-/* What is not to be read is not watched: it would keep the loop awake. */
 static int nat_watch(struct net_port *port, bool input, bool room)
 {
-	struct nat *nat = container_of(port, struct nat, port);
-	struct nat_fd *entry;
-
 	(void)room; /* there always is */
-	nat->reading = input;
 	if (input)
-		nat_wake(nat);
-	else
-		LIST_FOREACH(entry, &nat->known, link)
-	nat_fd_forget(nat, entry);
+		nat_wake(container_of(port, struct nat, port));
 	return 0;
 }
 
@@ -395,10 +402,8 @@ static void nat_close(struct net_port *port)
 {
 	struct nat *nat = container_of(port, struct nat, port);
 	struct loop *loop = &port->net->loop;
-	struct nat_fd *entry;
 
-	LIST_FOREACH(entry, &nat->known, link)
-	nat_fd_forget(nat, entry);
+	nat_forget_fds(nat);
 	slirp_cleanup(nat->slirp);
 	loop_timer_cancel(loop, &nat->timeout);
 	loop_task_cancel(loop, &nat->round);
