@@ -145,10 +145,17 @@ other_beam(Kernel) ->
         {line, 200},
         exit_status
     ]),
+    {Beam, Guest} = pids(Port),
+    {Port, Beam, Guest}.
+
+%% The line with the two process ids, behind what the BEAM may have logged.
+pids(Port) ->
     receive
-        {Port, {data, {eol, Line}}} ->
-            [Beam, Guest] = [list_to_integer(N) || N <- string:lexemes(Line, " ")],
-            {Port, Beam, Guest};
+        {Port, {data, {_, Line}}} ->
+            case re:run(Line, "^([0-9]+) ([0-9]+)$", [{capture, [1, 2], list}]) of
+                {match, Ids} -> list_to_tuple([list_to_integer(Id) || Id <- Ids]);
+                nomatch -> pids(Port)
+            end;
         {Port, {exit_status, Status}} ->
             error({no_beam, Status})
     after 60000 -> error(no_beam)
