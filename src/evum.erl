@@ -379,9 +379,9 @@ start(Owner, Options, Start) ->
                     {error, _} = Error -> Error
                 end
             end,
-            fun({#{switch := Switch} = Machine, Kernel}) ->
-                case switch_path(Switch) of
-                    {ok, Path} -> {ok, {Machine, Kernel, Path}};
+            fun({#{interfaces := Interfaces} = Machine, Kernel}) ->
+                case with_paths(Interfaces, []) of
+                    {ok, WithPaths} -> {ok, {Machine#{interfaces := WithPaths}, Kernel}};
                     {error, _} = Error -> Error
                 end
             end,
@@ -422,8 +422,14 @@ kernel_error(Path, Reason) ->
     logger:warning("evum: option kernel: ~p", [Reason], #{domain => [evum]}),
     {error, {bad_option, kernel, Path}}.
 
-switch_path(none) ->
-    {ok, none};
+with_paths([], Done) ->
+    {ok, lists:reverse(Done)};
+with_paths([#{switch := Switch} = Interface | Rest], Done) ->
+    case switch_path(Switch) of
+        {ok, Path} -> with_paths(Rest, [Interface#{switch := Path} | Done]);
+        {error, _} = Error -> Error
+    end.
+
 switch_path(Path) when is_binary(Path) ->
     {ok, Path};
 switch_path(default) ->

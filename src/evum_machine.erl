@@ -34,7 +34,10 @@
 %%   bytes. Default: a random, locally administered one</td></tr>
 %% <tr><td>`switch'</td><td>where `eth0' leads: `default' (started when none
 %%   runs), a switch, a control server, the path of a control socket, or
-%%   `none'</td></tr>
+%%   `none', no interface at all</td></tr>
+%% <tr><td>`interfaces'</td><td>for a machine of several, in place of `switch'
+%%   and `mac': a list of maps of these two, for `eth0', `eth1' and so on, or a
+%%   map of names to such maps; at most 16. Default: one, `eth0'</td></tr>
 %% <tr><td>`cpu'</td><td>the host's CPUs that the machine runs on: `auto', one,
 %%   the least used; `any'; a number; or a list. Default: `auto'</td></tr>
 %% <tr><td>`cpus'</td><td>how many CPUs the machine has. More than one need a
@@ -42,8 +45,8 @@
 %% <tr><td>`isolation'</td><td>`fast': programs in the machine may read and write
 %%   all of its memory, where the kernel has seccomp mode; `strict': they may not.
 %%   Default: `fast'</td></tr>
-%% <tr><td>`transport'</td><td>how `eth0' reaches the switch: `vhost', `daemon',
-%%   `bess', or `auto', the best that the kernel has. Default: `auto'</td></tr>
+%% <tr><td>`transport'</td><td>how interfaces reach their switches: `vhost',
+%%   `daemon', `bess', or `auto', the best that the kernel has. Default: `auto'</td></tr>
 %% <tr><td>`transcript'</td><td>how many bytes of the console
 %%   `evum:transcript/1' tells; or `{file, Path}', a file that each line is
 %%   written to as well, with its time. Default: 65536</td></tr>
@@ -55,9 +58,10 @@
 %% `{rootflags, Folder}', `{rootfstype, "hostfs"}', `write'.
 -module(evum_machine).
 
--export([describe/1, defaults/0, with_kernel/2, start_request/3]).
+-export([describe/1, defaults/0, with_kernel/2, start_request/2]).
+-export([format_mac/1]).
 
--export_type([options/0, machine/0, error/0]).
+-export_type([options/0, machine/0, interface/0, error/0]).
 
 -define(JAIL, "/dev/shm/evum").
 %% What the jail's tmpfs holds beside the machine's memory, bytes.
@@ -70,6 +74,11 @@
 -define(FILES_MAX, (8 bsl 20)).
 %% INIT_SHARES_MAX of c_src/init/init.h.
 -define(SHARES_MAX, 16).
+%% INIT_INTERFACES_MAX of c_src/init/init.h.
+-define(INTERFACES_MAX, 16).
+%% The platform device of the first interface's card; those of other virtio
+%% devices count from 0.
+-define(CARD_ID, 100).
 %% What ext4 needs to be one, MiB.
 -define(DISK_MIN, 8).
 %% PATH_MAX of Linux, bytes with the NUL.
@@ -94,14 +103,19 @@
     files := [{Path :: binary(), Mode :: non_neg_integer(), Bytes :: binary()}],
     share := [{HostDir :: binary(), GuestDir :: binary(), ro | rw}],
     init := default | [binary(), ...],
-    mac := random | <<_:48>>,
-    switch := default | none | pid() | binary(),
+    interfaces := [interface()],
     transport := auto | evum_kernel:transport(),
     cpu := evum_cpus:choice(),
     cpus := pos_integer(),
     isolation := fast | strict,
     transcript := #{bytes := non_neg_integer(), file := none | binary()},
     verbose := boolean()
+}.
+%% Its switch is the path of a control socket once that is settled.
+-type interface() :: #{
+    name := binary(),
+    mac := random | <<_:48>>,
+    switch := default | pid() | binary()
 }.
 -type error() :: {bad_option, Key :: term(), Value :: term()}.
 
@@ -121,6 +135,7 @@ defaults() ->
         init => "/bin/bash",
         mac => random,
         switch => default,
+        interfaces => default,
         transport => auto,
         cpu => auto,
         cpus => 1,
@@ -136,7 +151,7 @@ describe(Options) ->
     try
         Map = to_map(Options),
         Given = maps:merge(maps:put(owner, self(), defaults()), Map),
-        Machine = together(maps:map(fun option/2, Given), Given),
+        Machine = interfaces(together(maps:map(fun option/2, Given), Given), Map),
         case Machine of
             #{image := #{type := Type}} when Type =/= host, not is_map_key(init, Map) ->
                 {ok, Machine#{init := default}};
@@ -146,6 +161,30 @@ describe(Options) ->
     catch
         throw:{bad_option, _, _} = Error -> {error, Error}
     end.
+
+%% `switch' and `mac' are the short form for one interface; given, they win over
+%% `interfaces' of the application's environment.
+interfaces(#{interfaces := Given} = Machine, Options) ->
+    Interfaces =
+        case {is_short(Given, Options), Machine} of
+            {true, #{switch := none}} -> [];
+            {true, #{switch := Switch, mac := Mac}} -> [#{name => <<"eth0">>, switch => Switch, mac => Mac}];
+            {false, _} -> Given
+        end,
+    maps:without([switch, mac], Machine#{interfaces := Interfaces}).
+
+is_short(default, _Options) ->
+    true;
+is_short(_Given, Options) ->
+    case {maps:with([switch, mac], Options), Options} of
+        {Short, _} when Short =:= #{} -> false;
+        {Short, #{interfaces := _}} -> both(hd(maps:to_list(Short)));
+        _ -> true
+    end.
+
+-spec both({atom(), term()}) -> no_return().
+both({Key, Value}) ->
+    throw({bad_option, Key, Value}).
 
 %% What options say about one another.
 together(#{image := #{type := Type}}, #{root := Root}) when Type =/= host, Root =/= "/" ->
@@ -212,6 +251,17 @@ option(mac, random) -> random;
 option(mac, Mac) -> mac(Mac);
 option(switch, Switch) when Switch =:= default; Switch =:= none; is_pid(Switch) -> Switch;
 option(switch, Path) -> text(switch, Path);
+option(interfaces, default) ->
+    default;
+option(interfaces, Given) when is_list(Given), length(Given) =< ?INTERFACES_MAX ->
+    Names = ["eth" ++ integer_to_list(N) || N <- lists:seq(0, length(Given) - 1)],
+    [interface(Name, Each) || {Name, Each} <- lists:zip(Names, Given)];
+option(interfaces, Given) when is_map(Given), map_size(Given) =< ?INTERFACES_MAX ->
+    Interfaces = [interface(Name, Each) || {Name, Each} <- maps:to_list(Given)],
+    Names = [Name || #{name := Name} <- Interfaces],
+    %% An atom and a string may come to the same name.
+    Names -- lists:usort(Names) =:= [] orelse throw({bad_option, interfaces, Given}),
+    lists:sort(fun(#{name := A}, #{name := B}) -> {byte_size(A), A} =< {byte_size(B), B} end, Interfaces);
 option(transport, Value) when
     Value =:= auto; Value =:= vhost; Value =:= daemon; Value =:= bess
 ->
@@ -226,6 +276,26 @@ option(transcript, {file, Path} = Given) ->
     #{bytes => ?TRANSCRIPT, file => filename:absname(text(transcript, Path, Given))};
 option(verbose, Value) when is_boolean(Value) -> Value;
 option(Key, Value) -> throw({bad_option, Key, Value}).
+
+interface(Name, #{switch := Switch} = Given) when Switch =/= none ->
+    maps:without([switch, mac], Given) =:= #{} orelse throw({bad_option, interfaces, Given}),
+    #{
+        name => interface_name(Name),
+        switch => option(switch, Switch),
+        mac => option(mac, maps:get(mac, Given, random))
+    };
+interface(_Name, Given) ->
+    throw({bad_option, interfaces, Given}).
+
+%% IFNAMSIZ of linux/if.h is 16, with a NUL; `lo' is taken.
+interface_name(Name) when is_atom(Name) ->
+    interface_name(atom_to_binary(Name));
+interface_name(Name) ->
+    Text = text(interfaces, Name),
+    case re:run(Text, "^(?!lo$)[a-z][a-z0-9._-]{0,14}$", [{capture, none}, dollar_endonly]) of
+        match -> Text;
+        nomatch -> throw({bad_option, interfaces, Name})
+    end.
 
 argument(Empty, _Argv) when Empty =:= ""; Empty =:= <<>> -> <<>>;
 argument(Arg, Argv) -> text(init, Arg, Argv).
@@ -408,22 +478,22 @@ with_kernel(#{transport := Transport, cpus := Cpus, image := Image} = Machine, K
             end
     end.
 
-%% @doc What `evum_guest' is told to start (`doc/port-protocol.md'). The path
-%% is that of the switch's control socket; the machine's `cpu' is a list by now,
+%% @doc What `evum_guest' is told to start (`doc/port-protocol.md'). The
+%% switches of its interfaces are paths of control sockets by now; the machine's `cpu' is a list by now,
 %% empty for all. Paths of the host go through links
 %% in the jail's folder, so none of them has to survive the kernel's command
 %% line, which splits at blanks and commas.
--spec start_request(machine(), evum_kernel:kernel(), none | binary()) ->
+-spec start_request(machine(), evum_kernel:kernel()) ->
     [{atom(), term()}].
-start_request(#{mem := Mem} = Machine, Kernel, SwitchPath) ->
+start_request(#{mem := Mem, interfaces := Interfaces} = Machine, Kernel) ->
     %% Also as the first argument: UML executes that again to reboot.
     Path = unicode:characters_to_binary(filename:absname(maps:get(path, Kernel))),
     Files = files(Machine),
     [
         {kernel, Path},
-        {argv, [Path | arguments(Machine, Kernel, SwitchPath)]},
-        {config, config(Machine, Kernel, SwitchPath)},
-        {links, links(Machine, Kernel, SwitchPath)},
+        {argv, [Path | arguments(Machine, Kernel)]},
+        {config, config(Machine, Kernel)},
+        {links, links(Machine, Kernel)},
         {shares, shares(Machine)},
         {closed, is_closed(Machine)},
         {shown, [unicode:characters_to_binary(P) || P <- [Path | maps:get(libraries, Kernel)]]},
@@ -431,7 +501,7 @@ start_request(#{mem := Mem} = Machine, Kernel, SwitchPath) ->
         {cpus, list_to_tuple(maps:get(cpu, Machine))},
         %% The data sockets of `daemon' have abstract addresses, which belong
         %% to a network namespace.
-        {net, SwitchPath =/= none andalso maps:get(transport, Machine) =:= daemon}
+        {net, Interfaces =/= [] andalso maps:get(transport, Machine) =:= daemon}
     ] ++
         [{files, Files} || Files =/= <<>>] ++
         [{disk, Disk} || #{disk := {file, Disk, _}} <- [Machine]].
@@ -452,7 +522,7 @@ files(#{files := Files}) ->
      || {Path, Mode, Bytes} <- Files
     >>.
 
-arguments(#{mem := Mem, verbose := Verbose} = Machine, Kernel, SwitchPath) ->
+arguments(#{mem := Mem, verbose := Verbose, transport := Transport} = Machine, Kernel) ->
     [
         <<"mem=", (integer_to_binary(Mem))/binary, "M">>,
         <<"initrd=", ?JAIL, "/initrd">>,
@@ -478,7 +548,7 @@ arguments(#{mem := Mem, verbose := Verbose} = Machine, Kernel, SwitchPath) ->
          || evum_kernel:has_serial(Kernel)
         ] ++
         [<<"ncpus=", (integer_to_binary(N))/binary>> || #{cpus := N} <- [Machine], N > 1] ++
-        [device(Machine) || SwitchPath =/= none].
+        [device(Transport, N, Mac) || {N, #{mac := Mac}} <- numbered(Machine)].
 
 %% arch/um/os-Linux/start_up.c, from 6.16 on; other kernels know ptrace alone.
 isolation(#{isolation := Isolation}, Kernel) ->
@@ -488,32 +558,46 @@ isolation(#{isolation := Isolation}, Kernel) ->
         false -> []
     end.
 
+numbered(#{interfaces := Interfaces}) ->
+    lists:enumerate(0, Interfaces).
+
 %% arch/um/drivers/virtio_uml.c, vu_cmdline_set_device() (1 is the device id of a
 %% network card), arch/um/drivers/daemon_kern.c, daemon_setup() (up to Linux 6.15),
 %% and Documentation/virt/uml/user_mode_linux_howto_v2.rst, BESS socket transport.
-device(#{transport := vhost}) ->
-    <<"virtio_uml.device=", ?JAIL, "/switch.vhost:1">>;
-device(#{transport := daemon, mac := Mac}) ->
-    <<"eth0=daemon,", (format_mac(Mac))/binary, ",unix,", ?JAIL, "/switch">>;
-device(#{transport := bess, mac := Mac}) ->
-    <<"vec0:transport=bess,dst=", ?JAIL, "/switch.bess,mac=", (format_mac(Mac))/binary>>.
+device(vhost, N, _Mac) ->
+    iolist_to_binary(["virtio_uml.device=", ?JAIL, $/, socket(N), ":1:", integer_to_list(?CARD_ID + N)]);
+device(daemon, N, Mac) ->
+    iolist_to_binary([born(daemon, N), "=daemon,", format_mac(Mac), ",unix,", ?JAIL, $/, socket(N)]);
+device(bess, N, Mac) ->
+    Where = [":transport=bess,dst=", ?JAIL, $/, socket(N)],
+    iolist_to_binary([born(bess, N), Where, ",mac=", format_mac(Mac)]).
 
+%% How the guest's kernel calls it, for evum_init to find it.
+born(vhost, N) -> ["virtio-uml.", integer_to_list(?CARD_ID + N)];
+born(daemon, N) -> ["eth", integer_to_list(N)];
+born(bess, N) -> ["vec", integer_to_list(N)].
+
+socket(N) ->
+    <<"net", (integer_to_binary(N))/binary>>.
+
+%% @doc An address as text.
+-spec format_mac(<<_:48>>) -> binary().
 format_mac(Mac) ->
     iolist_to_binary(lists:join($:, [io_lib:format("~2.16.0b", [B]) || <<B>> <= Mac])).
 
 %% An image that is a disk of the machine's.
 is_file(#{image := #{type := Type}}) -> Type =:= squashfs orelse Type =:= ext4.
 
-%% Among others an address for `eth0' where the kernel's command line has no
-%% place for it.
-config(Machine, Kernel, SwitchPath) ->
+%% Among others what interfaces are to be called, and their addresses: for a
+%% virtio card the kernel's command line has no place.
+config(#{transport := Transport} = Machine, Kernel) ->
     #{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine,
     Pairs =
         [[<<"hostname=">>, host_name_of(Name)] || Name =/= none] ++
             [<<"agent=true">> || evum_kernel:has_serial(Kernel)] ++
             [
-                [<<"mac=">>, format_mac(Mac)]
-             || #{transport := vhost, mac := Mac} <- [Machine], SwitchPath =/= none
+                [<<"interface=">>, born(Transport, N), $,, Interface, $,, format_mac(Mac)]
+             || {N, #{name := Interface, mac := Mac}} <- numbered(Machine)
             ] ++
             [[<<"image=">>, atom_to_binary(Type)] || #{image := #{type := Type}} <- [Machine], Type =/= host] ++
             [[<<"room=">>, integer_to_binary(Size bsl 20)] || {tmpfs, Size} <- [Disk], Size =/= half] ++
@@ -529,19 +613,19 @@ init(Argv) -> [[<<"init=">>, Arg] || Arg <- Argv].
 host_name_of(Name) when is_atom(Name) -> atom_to_binary(Name);
 host_name_of(Name) -> Name.
 
-links(#{image := Image} = Machine, #{modules := Modules}, SwitchPath) ->
+links(#{image := Image, transport := Transport} = Machine, #{modules := Modules}) ->
     image_links(Image, Machine) ++
         [{<<"applets">>, priv("applets")} || filelib:is_dir(priv("applets"))] ++
         [{<<"modules">>, unicode:characters_to_binary(Modules)} || Modules =/= none] ++
         [
-            {Name, Path}
-         || SwitchPath =/= none,
-            {Name, Path} <- [
-                {<<"switch">>, SwitchPath},
-                {<<"switch.bess">>, <<SwitchPath/binary, ".bess">>},
-                {<<"switch.vhost">>, <<SwitchPath/binary, ".vhost">>}
-            ]
+            {socket(N), <<Path/binary, (suffix(Transport))/binary>>}
+         || {N, #{switch := Path}} <- numbered(Machine)
         ].
+
+%% Behind the path of a control socket, see evum_ctl.
+suffix(daemon) -> <<>>;
+suffix(bess) -> <<".bess">>;
+suffix(vhost) -> <<".vhost">>.
 
 image_links(#{type := tiny, path := Path}, _Machine) ->
     [{<<"initrd">>, Path}];

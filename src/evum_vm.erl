@@ -37,7 +37,6 @@
 -record(state, {
     machine :: evum_machine:machine(),
     kernel :: evum_kernel:kernel(),
-    switch :: none | binary(),
     port :: port() | undefined,
     %% exited: evum_guest has said so, and is about to end itself
     phase = starting :: starting | running | exited | stopping,
@@ -64,7 +63,7 @@
 }).
 
 %% @private
--spec start_link({evum_machine:machine(), evum_kernel:kernel(), none | binary()}) ->
+-spec start_link({evum_machine:machine(), evum_kernel:kernel()}) ->
     gen_server:start_ret().
 start_link(Spec) ->
     gen_server:start_link(?MODULE, Spec, []).
@@ -193,9 +192,9 @@ info(Pid) ->
     gen_server:call(Pid, info, infinity).
 
 %% @private
--spec init({evum_machine:machine(), evum_kernel:kernel(), none | binary()}) ->
+-spec init({evum_machine:machine(), evum_kernel:kernel()}) ->
     {ok, #state{}, {continue, start}}.
-init({#{owner := Owner, transcript := Transcript} = Machine, Kernel, Switch}) ->
+init({#{owner := Owner, transcript := Transcript} = Machine, Kernel}) ->
     %% A write to a port whose program has just died is an exit signal, too.
     process_flag(trap_exit, true),
     logger:set_process_metadata(#{domain => [evum], machine => maps:get(name, Machine)}),
@@ -206,7 +205,6 @@ init({#{owner := Owner, transcript := Transcript} = Machine, Kernel, Switch}) ->
         effects(Effects, #state{
             machine = Machine,
             kernel = Kernel#{lpj => Lpj},
-            switch = Switch,
             console = Console,
             agent = evum_agent:new(Agent),
             calibrating = Lpj =:= unknown
@@ -221,14 +219,14 @@ handle_continue(start, State) ->
         {error, Reason} -> {noreply, failed(Reason, State)}
     end.
 
-claim(#state{machine = #{name := Name} = Machine, switch = Switch} = State) ->
+claim(#state{machine = #{name := Name, interfaces := Interfaces} = Machine} = State) ->
     case Name =:= none orelse evum_registry:claim({name, Name}) of
         {error, _} ->
             {error, {bad_option, name, Name}};
         _ ->
-            case claim_mac(maps:get(mac, Machine), Switch) of
-                {ok, Mac} -> record(State#state{machine = Machine#{mac := Mac}});
-                error -> {error, {bad_option, mac, maps:get(mac, Machine)}}
+            case claim_macs(Interfaces, []) of
+                {ok, Claimed} -> record(State#state{machine = Machine#{interfaces := Claimed}});
+                {error, Mac} -> {error, {bad_option, mac, Mac}}
             end
     end.
 
@@ -245,6 +243,15 @@ record(#state{machine = #{transcript := #{file := Path}}, console = Console} = S
             {error, {bad_option, transcript, {file, Path}}}
     end.
 
+claim_macs([], Claimed) ->
+    {ok, lists:reverse(Claimed)};
+claim_macs([#{mac := Given, switch := Switch} = Interface | Rest], Claimed) ->
+    Twice = [Given || #{mac := Mac, switch := Path} <- Claimed, {Mac, Path} =:= {Given, Switch}],
+    case Twice =:= [] andalso claim_mac(Given, Switch) of
+        {ok, Mac} -> claim_macs(Rest, [Interface#{mac := Mac} | Claimed]);
+        _ -> {error, Given}
+    end.
+
 %% Bit 1 of the first byte: locally administered (IEEE 802).
 claim_mac(random, Switch) ->
     Mac = <<2, (rand:bytes(5))/binary>>,
@@ -258,7 +265,7 @@ claim_mac(Mac, Switch) ->
         {error, _} -> error
     end.
 
-open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel, switch = Switch} = State0) ->
+open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel} = State0) ->
     %% Several CPUs of its own on one of the host's would only wait in turn.
     Cpus =
         case Machine0 of
@@ -274,7 +281,7 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel, switch = Swi
             ok = evum_port:credit(Port, ?WINDOW),
             ok = evum_port:second_credit(Port, ?AGENT_WINDOW),
             ok = evum_port:request(
-                Port, 0, start, evum_machine:start_request(Machine, Kernel, Switch)
+                Port, 0, start, evum_machine:start_request(Machine, Kernel)
             ),
             %% The guest has the files now
             State#state{port = Port, machine = Machine#{files := []}};
@@ -431,10 +438,18 @@ format_status(#{state := #state{machine = Machine, phase = Phase}} = Status) ->
 format_status(Status) ->
     Status.
 
-describe(#state{machine = Machine, kernel = Kernel, phase = Phase, os_pid = OsPid} = State) ->
+describe(#state{machine = #{interfaces := Interfaces} = Machine, kernel = Kernel, phase = Phase, os_pid = OsPid} = State) ->
+    %% What the short form asked for
+    First = fun(Key, None) ->
+        case Interfaces of
+            [#{Key := Value} | _] -> Value;
+            [] -> None
+        end
+    end,
     Machine#{
         kernel := maps:get(path, Kernel),
-        switch := State#state.switch,
+        switch => First(switch, none),
+        mac => First(mac, random),
         phase => Phase,
         os_pid => OsPid,
         console => evum_console:counters(State#state.console)

@@ -381,7 +381,7 @@ kernel_without_a_channel(Config) ->
     Less = Info#{features := maps:remove(<<"VIRTIO_CONSOLE">>, Features)},
     {ok, Machine} = evum_machine:describe(#{switch => none}),
     {ok, Machine1} = evum_machine:with_kernel(Machine, Less),
-    {ok, R} = evum_vm:start_link({Machine1, Less, none}),
+    {ok, R} = evum_vm:start_link({Machine1, Less}),
     ok = evum_vm:await(R),
     ?assertEqual({error, no_agent}, evum:await(R, ready)),
     ?assertEqual({error, no_agent}, evum:cmd(R, "true")),

@@ -123,7 +123,7 @@ kernel_that_goes_away(Config) ->
     {ok, Machine} = evum_machine:describe(#{switch => none}),
     {ok, Machine1} = evum_machine:with_kernel(Machine, Info),
     ok = file:delete(Path),
-    {ok, Pid} = evum_vm:start_link({Machine1, Info, none}),
+    {ok, Pid} = evum_vm:start_link({Machine1, Info}),
     unlink(Pid),
     ?assertEqual({error, {kernel, Path, enoent}}, evum_vm:await(Pid)),
     ?assertEqual(normal, evum_test:await_down(Pid)).
@@ -155,7 +155,8 @@ no_switch(_Config) ->
 
 taken_names_and_addresses(_Config) ->
     Mac = "02:00:00:00:00:07",
-    Options = #{switch => none, name => taken, mac => Mac},
+    {ok, Switch} = evum_switch:start(),
+    Options = #{switch => Switch, name => taken, mac => Mac},
     {ok, R} = evum:start(Options),
     ?assertEqual({error, {bad_option, name, taken}}, evum:start(Options)),
     ?assertEqual(
@@ -163,7 +164,13 @@ taken_names_and_addresses(_Config) ->
     ),
     ok = evum:stop(R),
     {ok, R2} = evum:start(Options),
-    ok = evum:stop(R2).
+    ok = evum:stop(R2),
+    %% Once more on the same network, but not on another
+    Twice = [#{switch => S, mac => Mac} || S <- [Switch, Switch]],
+    ?assertEqual(
+        {error, {bad_option, mac, <<2, 0, 0, 0, 0, 7>>}}, evum:start(#{interfaces => Twice})
+    ),
+    ok = evum_switch:stop(Switch).
 
 %% They do not kill the caller that they are linked to.
 start_link_returns_errors(_Config) ->

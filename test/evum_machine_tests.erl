@@ -94,12 +94,13 @@ image_and_root_test() ->
 
 image_request_test() ->
     {ok, M} = evum_machine:describe(#{
+        switch => none,
         image => "/usr",
         disk => {file, "/tmp/d", 64},
         files => #{"/a" => <<"text">>},
         share => [{"/tmp", "/mnt/tmp", ro}, {"/var", "/mnt/var", rw}]
     }),
-    Request = evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([]), none),
+    Request = evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([])),
     Value = fun(Key) -> proplists:get_value(Key, Request) end,
     ?assert(Value(closed)),
     ?assertEqual([<<"/k/li nux">>, <<"/lib/libc.so">>], Value(shown)),
@@ -128,7 +129,7 @@ good_options_test_() ->
         ?_assertMatch({ok, #{name := r1}}, evum_machine:describe(#{name => r1})),
         ?_assertMatch({ok, #{name := <<"r1">>}}, evum_machine:describe(#{name => "r1"})),
         ?_assertMatch(
-            {ok, #{mac := <<2, 0, 0, 0, 0, 16#fe>>}},
+            {ok, #{interfaces := [#{mac := <<2, 0, 0, 0, 0, 16#fe>>}]}},
             evum_machine:describe(#{mac => "02:00:00:00:00:FE"})
         ),
         ?_assertMatch(
@@ -149,8 +150,8 @@ seed_test() ->
         write,
         {init, "/bin/bash"}
     ]),
-    ?assertMatch(#{mem := 64, root := <<"/">>, verbose := false, switch := default}, M),
-    ?assertMatch({ok, #{switch := none}}, evum_machine:describe([{net, false}])),
+    ?assertMatch(#{mem := 64, root := <<"/">>, verbose := false, interfaces := [#{switch := default}]}, M),
+    ?assertMatch({ok, #{interfaces := []}}, evum_machine:describe([{net, false}])),
     ?assertMatch({ok, #{mem := 16}}, evum_machine:describe([{mem, 16}, {mem, 32}])).
 
 environment_test() ->
@@ -193,46 +194,49 @@ transport_test_() ->
 
 %% No path of the host is on the command line, so none can break it.
 command_line_test() ->
-    {ok, M} = evum_machine:describe(#{mac => "02:00:00:00:00:01", name => r1}),
-    Request = evum_machine:start_request(
-        M#{transport := bess, cpu := []}, kernel([]), <<"/tmp/a b,c/ctl">>
-    ),
+    {ok, M} = evum_machine:describe(#{
+        mac => "02:00:00:00:00:01", switch => "/tmp/a b,c/ctl", name => r1
+    }),
+    Request = evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([])),
     [<<"/k/li nux">> | Argv] = proplists:get_value(argv, Request),
     ?assert(
         lists:member(
-            <<"vec0:transport=bess,dst=/dev/shm/evum/switch.bess,mac=02:00:00:00:00:01">>, Argv
+            <<"vec0:transport=bess,dst=/dev/shm/evum/net0,mac=02:00:00:00:00:01">>, Argv
         )
     ),
     ?assertEqual([], [A || A <- Argv, binary:match(A, <<" ">>) =/= nomatch]),
     %% its memory, and 4 MiB beside it
     ?assertEqual(68 * 1024 * 1024, proplists:get_value(room, Request)),
-    ?assertEqual(<<"hostname=r1\0init=/bin/bash\0">>, proplists:get_value(config, Request)),
+    ?assertEqual(<<"hostname=r1\0interface=vec0,eth0,02:00:00:00:00:01\0init=/bin/bash\0">>, proplists:get_value(config, Request)),
     ?assertEqual(
         <<"/tmp/a b,c/ctl.bess">>,
-        proplists:get_value(<<"switch.bess">>, proplists:get_value(links, Request))
+        proplists:get_value(<<"net0">>, proplists:get_value(links, Request))
     ),
     ?assertNot(proplists:get_value(net, Request)).
 
 %% A virtio card is told its address by evum_init.
 vhost_test() ->
-    {ok, M} = evum_machine:describe(#{mac => "02:00:00:00:00:01", transport => vhost}),
-    Request = evum_machine:start_request(M#{cpu := []}, kernel([]), <<"/tmp/a b,c/ctl">>),
+    {ok, M} = evum_machine:describe(#{
+        mac => "02:00:00:00:00:01", switch => "/tmp/a b,c/ctl", transport => vhost
+    }),
+    Request = evum_machine:start_request(M#{cpu := []}, kernel([])),
     ?assert(
         lists:member(
-            <<"virtio_uml.device=/dev/shm/evum/switch.vhost:1">>,
+            <<"virtio_uml.device=/dev/shm/evum/net0:1:100">>,
             proplists:get_value(argv, Request)
         )
     ),
     ?assertEqual(
-        <<"mac=02:00:00:00:00:01\0init=/bin/bash\0">>, proplists:get_value(config, Request)
+        <<"interface=virtio-uml.100,eth0,02:00:00:00:00:01\0init=/bin/bash\0">>,
+        proplists:get_value(config, Request)
     ),
     ?assertEqual(
         <<"/tmp/a b,c/ctl.vhost">>,
-        proplists:get_value(<<"switch.vhost">>, proplists:get_value(links, Request))
+        proplists:get_value(<<"net0">>, proplists:get_value(links, Request))
     ),
     ?assertNot(proplists:get_value(net, Request)),
     %% without a switch there is no card
-    Alone = evum_machine:start_request(M#{cpu := []}, kernel([]), none),
+    Alone = evum_machine:start_request(M#{interfaces := [], cpu := []}, kernel([])),
     ?assertEqual(<<"init=/bin/bash\0">>, proplists:get_value(config, Alone)).
 
 %% What depends on the kernel's version, and on what is known of it.
@@ -247,7 +251,9 @@ kernel_options_test_() ->
                 any -> [];
                 auto -> [1]
             end,
-        Request = evum_machine:start_request(Machine#{cpu := Cpus}, Kernel, none),
+        Request = evum_machine:start_request(
+            Machine#{cpu := Cpus, interfaces := []}, Kernel
+        ),
         proplists:get_value(argv, Request)
     end,
     Has = fun(Option, Args) -> lists:member(Option, Args) end,
@@ -264,9 +270,81 @@ kernel_options_test_() ->
     ].
 
 no_interface_test() ->
-    {ok, M} = evum_machine:describe(#{}),
-    Request = evum_machine:start_request(M#{transport := daemon, cpu := []}, kernel([]), none),
+    {ok, M} = evum_machine:describe(#{switch => none}),
+    Request = evum_machine:start_request(M#{transport := daemon, cpu := []}, kernel([])),
     ?assertEqual(
         [], [A || <<"eth0", _/binary>> = A <- proplists:get_value(argv, Request)]
     ),
     ?assertNot(proplists:get_value(net, Request)).
+
+%% The one that is wrong, or all where that is none.
+bad_interfaces_test_() ->
+    Good = #{switch => default},
+    [
+        ?_assertEqual(
+            {error, {bad_option, Key, Bad}}, evum_machine:describe(#{interfaces => Value})
+        )
+     || {Key, Bad, Value} <- [
+            {interfaces, eth0, eth0},
+            {interfaces, lists:duplicate(17, Good), lists:duplicate(17, Good)},
+            {interfaces, #{switch => none}, [Good, #{switch => none}]},
+            {interfaces, #{}, #{eth0 => #{}}},
+            {interfaces, #{switch => default, vlan => 1}, [#{switch => default, vlan => 1}]},
+            {interfaces, "lo", #{"lo" => Good}},
+            {interfaces, "a/b", #{"a/b" => Good}},
+            {interfaces, <<"a,b">>, #{<<"a,b">> => Good}},
+            {interfaces, #{eth0 => Good, "eth0" => Good}, #{eth0 => Good, "eth0" => Good}},
+            {switch, 7, [#{switch => 7}]},
+            {mac, "x", [#{switch => default, mac => "x"}]}
+        ]
+    ] ++
+        [
+            ?_assertEqual(
+                {error, {bad_option, switch, none}},
+                evum_machine:describe(#{interfaces => [Good], switch => none})
+            )
+        ].
+
+%% Each transport has its own names for what the guest is to call otherwise.
+interfaces_test_() ->
+    {ok, M} = evum_machine:describe(#{
+        interfaces => #{
+            eth10 => #{switch => "/b", mac => "02:00:00:00:00:02"},
+            eth2 => #{switch => "/a", mac => "02:00:00:00:00:01"}
+        }
+    }),
+    Request = fun(Transport) ->
+        evum_machine:start_request(M#{transport := Transport, cpu := []}, kernel([]))
+    end,
+    [
+        ?_test(begin
+            Argv = proplists:get_value(argv, Request(Transport)),
+            Config = proplists:get_value(config, Request(Transport)),
+            Links = proplists:get_value(links, Request(Transport)),
+            ?assertEqual(Devices, lists:nthtail(length(Argv) - 2, Argv)),
+            ?assertEqual(Suffix, proplists:get_value(<<"net1">>, Links)),
+            [First, Second | _] = binary:split(Config, <<0>>, [global]),
+            ?assertEqual(<<"interface=", Born0/binary, ",eth2,02:00:00:00:00:01">>, First),
+            ?assertEqual(<<"interface=", Born1/binary, ",eth10,02:00:00:00:00:02">>, Second)
+        end)
+     || {Transport, Devices, Suffix, Born0, Born1} <- [
+            {vhost,
+                [
+                    <<"virtio_uml.device=/dev/shm/evum/net0:1:100">>,
+                    <<"virtio_uml.device=/dev/shm/evum/net1:1:101">>
+                ],
+                <<"/b.vhost">>, <<"virtio-uml.100">>, <<"virtio-uml.101">>},
+            {daemon,
+                [
+                    <<"eth0=daemon,02:00:00:00:00:01,unix,/dev/shm/evum/net0">>,
+                    <<"eth1=daemon,02:00:00:00:00:02,unix,/dev/shm/evum/net1">>
+                ],
+                <<"/b">>, <<"eth0">>, <<"eth1">>},
+            {bess,
+                [
+                    <<"vec0:transport=bess,dst=/dev/shm/evum/net0,mac=02:00:00:00:00:01">>,
+                    <<"vec1:transport=bess,dst=/dev/shm/evum/net1,mac=02:00:00:00:00:02">>
+                ],
+                <<"/b.bess">>, <<"vec0">>, <<"vec1">>}
+        ]
+    ].

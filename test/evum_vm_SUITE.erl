@@ -42,6 +42,7 @@ groups() ->
         flood,
         owner_that_does_not_read,
         two_machines_ping,
+        several_interfaces,
         transports_meet,
         network_of_its_own,
         switch_dies
@@ -369,6 +370,41 @@ two_machines_ping(Config) ->
     pings(R1, "192.168.213.92", R2, "192.168.213.93"),
     {ok, Ctl} = evum_ctl:default(),
     _ = Ctl.
+
+%% Each at its switch, with its name and address, whatever they were called
+%% before: b is the first here, and eth0 the second.
+several_interfaces(Config) ->
+    {ok, Kernel} = evum_kernel:info(?config(kernel, Config)),
+    [several_interfaces(Transport, Config) || Transport <- evum_kernel:transports(Kernel)].
+
+several_interfaces(Transport, Config) ->
+    {ok, A} = evum_switch:start(),
+    {ok, B} = evum_switch:start(),
+    R = evum_test:boot(Config, #{
+        transport => Transport,
+        interfaces => #{
+            b => #{switch => A, mac => "02:00:00:00:00:0a"},
+            eth0 => #{switch => B, mac => "02:00:00:00:00:0b"}
+        }
+    }),
+    ?assertEqual(
+        [<<"02:00:00:00:00:0a">>, <<"02:00:00:00:00:0b">>],
+        evum_test:sh(R, "cat /sys/class/net/b/address /sys/class/net/eth0/address")
+    ),
+    #{os_pid := OsPid} = evum:info(R),
+    P = evum_test:boot(Config, #{switch => B}),
+    pings(R, "192.168.213.92", P, "192.168.213.93"),
+    [] = evum_test:sh(R, "ifconfig b up"),
+    [_] = evum_test:await(fun() -> at(A, OsPid) end),
+    ?assertMatch([_], at(B, OsPid)),
+    lists:foreach(fun evum:stop/1, [R, P]),
+    lists:foreach(fun evum_switch:stop/1, [A, B]).
+
+at(Switch, OsPid) ->
+    case [Id || #{id := Id, peer := Peer} <- evum_switch:ports(Switch), Peer =:= OsPid] of
+        [] -> false;
+        Ids -> Ids
+    end.
 
 pings(R1, A1, R2, A2) ->
     ok = evum:ifconfig(R1, {A1, "255.255.255.0", "192.168.213.1"}),

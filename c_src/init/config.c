@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/ether.h>
 #include <stdio.h>
 #include <string.h>
@@ -35,14 +36,25 @@ static int add_share(struct config *config, char *value)
 	return 0;
 }
 
-static int copy_mac(struct config *config, const char *value)
+/* BORN,NAME,MAC */
+static int add_interface(struct config *config, char *value)
 {
+	struct interface *interface = &config->interfaces[config->n_interfaces];
+	char *name = strchr(value, ',');
+	char *address = name ? strchr(name + 1, ',') : NULL;
 	struct ether_addr mac;
 
-	if (strlen(value) != MAC_TEXT || !ether_aton_r(value, &mac))
+	if (config->n_interfaces == INIT_INTERFACES_MAX || !address)
 		return -EINVAL;
-	memcpy(config->mac, &mac, sizeof(config->mac));
-	config->has_mac = true;
+	*name++ = '\0';
+	*address++ = '\0';
+	if (!*value || !*name || strlen(name) >= IFNAMSIZ ||
+	    strlen(address) != MAC_TEXT || !ether_aton_r(address, &mac))
+		return -EINVAL;
+	interface->born = value;
+	interface->name = name;
+	memcpy(interface->mac, &mac, sizeof(interface->mac));
+	config->n_interfaces++;
 	return 0;
 }
 
@@ -56,8 +68,8 @@ static int config_pair(struct config *config, char *pair)
 	if (!strcmp(pair, "hostname"))
 		return copy_value(config->hostname, sizeof(config->hostname),
 				  value);
-	if (!strcmp(pair, "mac"))
-		return copy_mac(config, value);
+	if (!strcmp(pair, "interface"))
+		return add_interface(config, value);
 	if (!strcmp(pair, "agent")) {
 		config->agent = !strcmp(value, "true");
 		return 0;

@@ -8,7 +8,7 @@
  *              files, and mounts
  *   files.c    files of the host's that go into the root
  *   program.c  can the console's program run here?
- *   netdev.c   loopback up, the first interface called eth0, its address
+ *   netdev.c   loopback up, names and addresses of the interfaces
  *   services.c what starts with an image of ours
  *   console.c  the program on the console: session, environment
  *   agent*.c   the agent, a child of process 1, see agent.h
@@ -30,6 +30,7 @@
 #define INIT_CONFIG_MAX (64u << 10)
 #define INIT_ARGS_MAX 64
 #define INIT_SHARES_MAX 16
+#define INIT_INTERFACES_MAX 16
 /* Where busybox's applets are, behind everything else in PATH. */
 #define INIT_APPLETS "/run/evum/bin"
 
@@ -43,6 +44,13 @@ struct share {
 	bool writable;
 };
 
+struct interface {
+	/* A name, or its virtio card's platform device, "virtio-uml.N" */
+	const char *born;
+	const char *name; /* what it is to be called, at most IFNAMSIZ */
+	uint8_t mac[6];
+};
+
 struct config {
 	char root[PATH_MAX];	/* on the host, "" with an image */
 	char applets[PATH_MAX]; /* on the host, "" when there are none */
@@ -54,8 +62,8 @@ struct config {
 	bool files;	   /* there is a file `files` */
 	struct share shares[INIT_SHARES_MAX];
 	int n_shares;
-	bool has_mac; /* else the kernel knows it already */
-	uint8_t mac[6];
+	struct interface interfaces[INIT_INTERFACES_MAX];
+	int n_interfaces;
 	bool agent; /* the machine has a channel for it */
 	int argc;
 	char *argv[INIT_ARGS_MAX + 1]; /* the console's program */

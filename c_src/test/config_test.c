@@ -57,13 +57,22 @@ static void image(void)
 
 static void addresses(void)
 {
-	CHECK(PARSE("init=x\0") == 0 && !config.has_mac);
-	CHECK(PARSE("mac=02:00:0a:fF:00:01\0init=x\0") == 0);
-	CHECK(config.has_mac && !memcmp(config.mac, "\2\0\x0a\xff\0\1", 6));
-	CHECK(PARSE("mac=\0init=x\0") == -EINVAL);
-	CHECK(PARSE("mac=02:00:00:00:00\0init=x\0") == -EINVAL);
-	CHECK(PARSE("mac=02:00:00:00:00:01:02\0init=x\0") == -EINVAL);
-	CHECK(PARSE("mac=02:00:00:00:00:xx\0init=x\0") == -EINVAL);
+	CHECK(PARSE("init=x\0") == 0 && !config.n_interfaces);
+	CHECK(PARSE("interface=virtio-uml.100,eth0,02:00:0a:fF:00:01\0"
+		    "interface=vec1,wan,02:00:00:00:00:02\0init=x\0") == 0);
+	CHECK(config.n_interfaces == 2);
+	CHECK(same(config.interfaces[0].born, "virtio-uml.100"));
+	CHECK(same(config.interfaces[0].name, "eth0"));
+	CHECK(!memcmp(config.interfaces[0].mac, "\2\0\x0a\xff\0\1", 6));
+	CHECK(same(config.interfaces[1].name, "wan"));
+	CHECK(PARSE("interface=\0init=x\0") == -EINVAL);
+	CHECK(PARSE("interface=vec0,eth0\0init=x\0") == -EINVAL);
+	CHECK(PARSE("interface=vec0,,02:00:00:00:00:01\0init=x\0") == -EINVAL);
+	CHECK(PARSE("interface=,eth0,02:00:00:00:00:01\0init=x\0") == -EINVAL);
+	CHECK(PARSE("interface=a,eth0,02:00:00:00:00\0init=x\0") == -EINVAL);
+	CHECK(PARSE("interface=a,eth0,02:00:00:00:00:xx\0init=x\0") == -EINVAL);
+	CHECK(PARSE("interface=a,sixteen-bytes-it,02:00:00:00:00:01\0"
+		    "init=x\0") == -EINVAL);
 }
 
 static void broken(void)
@@ -97,6 +106,15 @@ static void limits(void)
 	CHECK(parse(text, len + 7) == -EINVAL);
 	CHECK(parse(text + 12, len - 5) == 0);
 	CHECK(config.n_shares == INIT_SHARES_MAX);
+	len = 0;
+	for (int i = 0; i <= INIT_INTERFACES_MAX; i++) {
+		memcpy(text + len, "interface=a,b,02:00:00:00:00:01", 32);
+		len += 32;
+	}
+	memcpy(text + len, "init=x", 7);
+	CHECK(parse(text, len + 7) == -EINVAL);
+	CHECK(parse(text + 32, len - 25) == 0);
+	CHECK(config.n_interfaces == INIT_INTERFACES_MAX);
 	memset(text, 'h', sizeof(text));
 	memcpy(text, "hostname=", 9);
 	text[9 + 65] = '\0';
