@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <linux/virtio_console.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -165,12 +165,55 @@ static void pull(struct serial *serial)
 		await_kick(queue);
 }
 
+/* --- memory --- */
+
+#define PAGE 4096u
+
+/* Give back the pages of all buffers that wait to be written into. */
+static void release_pages(struct vhost_queue *queue)
+{
+	struct iovec iov[VIRTQ_CHAIN_MAX];
+	struct virtq_chain chain;
+	uint16_t taken = 0;
+	int n = 1;
+
+	if (!virtq_running(&queue->ring))
+		return;
+	while (taken < queue->ring.num &&
+	       (n = virtq_next(&queue->ring, &chain, iov)) > 0) {
+		taken++;
+		for (unsigned int i = 0; i < chain.n_in; i++)
+			if (((uintptr_t)chain.in[i].iov_base |
+			     chain.in[i].iov_len) %
+				    PAGE ==
+			    0)
+				/* Where it cannot be, it only costs memory */
+				madvise(chain.in[i].iov_base,
+					chain.in[i].iov_len, MADV_REMOVE);
+	}
+	if (n < 0)
+		vhost_fail(queue->dev, n, "a buffer that is none");
+	else
+		virtq_rewind(&queue->ring, taken);
+}
+
+static void idle(struct loop_timer *timer)
+{
+	struct serial *serial = container_of(timer, struct serial, idle);
+
+	if (!serial->dev.open || buf_len(&serial->input))
+		return;
+	release_pages(&serial->queues[QUEUE_IN]);
+	release_pages(&serial->queues[QUEUE_CONTROL_IN]);
+}
+
 static void set_opened(struct serial *serial, bool opened)
 {
 	if (serial->opened == opened)
 		return;
 	serial->opened = opened;
 	buf_consume(&serial->input, buf_len(&serial->input));
+	loop_timer_set(serial->loop, &serial->idle, SERIAL_IDLE_MS, idle);
 	serial->ops->changed(serial, opened ? SERIAL_OPENED : SERIAL_CLOSED);
 }
 
@@ -338,6 +381,7 @@ void serial_input(struct serial *serial, const uint8_t *bytes, size_t len)
 			len, (unsigned long long)serial->input_dropped);
 	}
 	push(&serial->queues[QUEUE_IN], &serial->input);
+	loop_timer_set(serial->loop, &serial->idle, SERIAL_IDLE_MS, idle);
 }
 
 void serial_resume(struct serial *serial)

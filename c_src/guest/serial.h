@@ -11,6 +11,11 @@
  * buffers; and only while somebody has the port open, as the guest throws away
  * what comes at other times (virtio 1.2, 5.3.6).
  *
+ * Linux hands out 256 pages for each queue towards it and has written to all
+ * of them: 2 MB for a machine that nobody talks to. Pages that are ours to
+ * write into need no content, so they are given back to the host while the
+ * channel is idle (a hole in the file that the guest's memory is).
+ *
  * The port is no console: a console port's driver spins with a lock held until
  * the host has taken each of its buffers (put_chars() of virtio_console.c), so
  * that a reader who pauses would stop the machine.
@@ -33,6 +38,8 @@
 #define SERIAL_INPUT_MAX (32u << 20)
 /* Control messages that wait for it. */
 #define SERIAL_CONTROL_MAX 4096
+/* The channel is idle when nothing went to the guest for so long, ms. */
+#define SERIAL_IDLE_MS 500
 /* One buffer of the guest's, bytes; Linux makes them of 32 KB at most. */
 #define SERIAL_CHAIN_MAX (1u << 20)
 
@@ -59,6 +66,7 @@ struct serial {
 	struct loop_fd listener;
 	struct vhost_dev dev;
 	struct vhost_queue queues[SERIAL_QUEUES];
+	struct loop_timer idle;
 	bool opened;
 	struct buf input, control;
 	uint64_t input_dropped; /* bytes */
