@@ -232,7 +232,8 @@ other_users(_Config) ->
             Name = binary_to_list(evum_door:name()),
             Request = filename:join(["/tmp", "evum-door-" ++ os:getpid()]),
             ok = file:write_file(Request, term({1, list, <<>>})),
-            Shown = os:cmd(As ++ "socat -t 10 - ABSTRACT-CONNECT:" ++ Name ++ " <" ++ Request),
+            %% it may be shown the door before it has said anything: socat tells of that
+            Shown = os:cmd(As ++ "socat -t 10 - ABSTRACT-CONNECT:" ++ Name ++ " <" ++ Request ++ " 2>/dev/null"),
             Own = os:cmd("socat -t 10 - ABSTRACT-CONNECT:" ++ Name ++ " <" ++ Request),
             ok = file:delete(Request),
             ?assertEqual("", Shown),
@@ -259,8 +260,10 @@ console(Config, Name) ->
 terminal(Config, Command) ->
     Script = filename:join(?config(priv_dir, Config), "script"),
     ok = file:write_file(Script, [
-        "stty rows 30 cols 100; echo \"tty=$(tty)\"; echo \"before=$(stty -g)\"\n", Command,
-        "\necho \"after=$(stty -g)\"\n"
+        "stty rows 30 cols 100; echo \"tty=$(tty)\"; B=$(stty -g); echo \"before=$B\"\n", Command,
+        %% where all was killed, who puts it back learns of that as this does
+        "\nfor i in 1 2 3 4 5 6 7 8 9 10; do [ \"$(stty -g)\" = $B ] && break; sleep 0.1; done\n",
+        "echo \"after=$(stty -g)\"\n"
     ]),
     Terminal = erlang:open_port({spawn_executable, os:find_executable("socat")}, [
         {args, ["-", "EXEC:sh " ++ Script ++ ",pty,setsid,ctty,stderr"]},
