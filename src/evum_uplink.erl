@@ -25,7 +25,7 @@
 
 -export([open/3, open_default/1, dhcp_only/0]).
 -export([forward/4, unforward/3, forwards/1]).
--export([nat/1, overlap/2]).
+-export([nat/1, overlap/2, free/1]).
 
 -export_type([options/0, address/0, end_point/0, protocol/0, error/0, nat/0]).
 
@@ -81,22 +81,32 @@ named(_, {ok, _} = Ok) -> Ok;
 named(Kind, {error, {_, Errno}}) -> {error, {uplink, Kind, Errno}}.
 
 %% @doc The uplink of the switch that is started where none runs: `uplink' in
-%% the application's environment, `{nat, Options}' or `none'. Without it the
-%% switch works all the same, so a failure is only told of.
+%% the application's environment, `{nat, Options}' or `none'. A default subnet
+%% that the host is in itself is left out. Without an uplink the switch works all
+%% the same, so a failure is only told of.
 -spec open_default(pid()) -> ok.
 open_default(Switch) ->
-    case application:get_env(evum, uplink, {nat, #{}}) of
+    case application:get_env(evum, uplink, default) of
         none ->
             ok;
+        default ->
+            {ok, Interfaces} = inet:getifaddrs(),
+            told(open(Switch, nat, free(Interfaces)));
         {Kind, Options} ->
-            case open(Switch, Kind, Options) of
-                {ok, _} ->
-                    ok;
-                {error, Reason} ->
-                    ?LOG_WARNING("evum: the default switch has no uplink: ~p", [Reason]),
-                    ok
-            end
+            told(open(Switch, Kind, Options))
     end.
+
+told({ok, _}) -> ok;
+told({error, Reason}) -> ?LOG_WARNING("evum: the default switch has no uplink: ~p", [Reason]).
+
+%% @doc Options of `nat' that leave out the default subnets that the host, with
+%% these interfaces, is in.
+-spec free([{Interface :: string(), [tuple()]}]) -> #{subnet => none, subnet6 => none}.
+free(Interfaces) ->
+    maps:from_list([
+        {Key, none}
+     || Key <- [subnet, subnet6], overlap([maps:get(Key, defaults())], Interfaces) =/= ok
+    ]).
 
 %% @doc What makes evum_net answer DHCP on a switch that has no uplink.
 -spec dhcp_only() -> nat().

@@ -141,7 +141,9 @@ other_beam(Kernel) ->
     ),
     Ebin = filename:dirname(code:which(evum)),
     Port = erlang:open_port({spawn_executable, os:find_executable("erl")}, [
-        {args, ["-noshell", "-pa", Ebin, "-eval", lists:flatten(Code)]},
+        {args, [
+            "-noshell", "-pa", Ebin, "-evum", "uplink", "none", "-eval", lists:flatten(Code)
+        ]},
         {line, 200},
         exit_status
     ]),

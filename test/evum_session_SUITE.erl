@@ -218,7 +218,7 @@ rootless(true, _Config) ->
     ),
     ok = file:write_file(filename:join(Dir, "code"), Code),
     Shown = os:cmd(lists:flatten(io_lib:format(
-        "cd ~ts && ~ts HOME=~ts erl -noshell -pa ~ts/evum/ebin ~ts/test -eval \"$(cat code)\" 2>&1",
+        "cd ~ts && ~ts HOME=~ts erl -noshell -evum uplink none -pa ~ts/evum/ebin ~ts/test -eval \"$(cat code)\" 2>&1",
         [Dir, as_nobody(), Dir, Dir, Dir]
     ))),
     ct:log("~ts", [Shown]),

@@ -60,6 +60,17 @@ bad_options_test_() ->
         ]
     ] ++ [?_assertMatch({error, {bad_option, options, _}}, evum_uplink:nat(none))].
 
+free_test() ->
+    In = fun(Address, Mask) -> [{"eth0", [{addr, Address}, {netmask, Mask}]}] end,
+    ?assertEqual(#{}, evum_uplink:free(In({10, 0, 0, 1}, {255, 0, 0, 0}))),
+    ?assertEqual(
+        #{subnet => none}, evum_uplink:free(In({192, 168, 213, 9}, {255, 255, 255, 0}))
+    ),
+    Mask6 = {16#ffff, 16#ffff, 16#ffff, 16#ffff, 0, 0, 0, 0},
+    ?assertEqual(
+        #{subnet6 => none}, evum_uplink:free(In({16#fd00, 0, 0, 0, 0, 0, 0, 2}, Mask6))
+    ).
+
 overlap_test() ->
     Host = [
         {"lo", [{addr, {127, 0, 0, 1}}, {netmask, {255, 0, 0, 0}}]},
