@@ -478,11 +478,11 @@ with_kernel(#{transport := Transport, cpus := Cpus, image := Image} = Machine, K
             end
     end.
 
-%% @doc What `evum_guest' is told to start (`doc/port-protocol.md'). The
-%% switches of its interfaces are paths of control sockets by now; the machine's `cpu' is a list by now,
-%% empty for all. Paths of the host go through links
-%% in the jail's folder, so none of them has to survive the kernel's command
-%% line, which splits at blanks and commas.
+%% @doc What `evum_guest' is told to start (`doc/port-protocol.md'). By now the
+%% switches of the machine's interfaces are paths of control sockets, and its
+%% `cpu' is a list, empty for all. Paths of the host go through links in the
+%% jail's folder, so none of them has to survive the kernel's command line,
+%% which splits at blanks and commas.
 -spec start_request(machine(), evum_kernel:kernel()) ->
     [{atom(), term()}].
 start_request(#{mem := Mem, interfaces := Interfaces} = Machine, Kernel) ->
