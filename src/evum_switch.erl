@@ -29,7 +29,7 @@
 %% Frames that may be under way from evum_net to here, bytes: a few of its
 %% batches, so that it gathers one while another is decided on.
 -define(WINDOW, 1_048_576).
-%% evum_net gives back its socket files within that time when told to, ms.
+%% evum_net ends within that time when told to, ms.
 -define(STOP_TIMEOUT, 2_000).
 %% How much older than the ageing time an entry gets before its memory is
 %% given back, at most, ms. Frames see it aged in time all the same.
@@ -458,29 +458,16 @@ handle_info(_Message, State) ->
 
 %% @private
 -spec terminate(term(), #state{}) -> ok.
-terminate(_Reason, #state{port = Port, listeners = Listeners}) ->
-    %% evum_net removes its sockets at the end of its stdin, too. This way they
-    %% are gone when stop/1 returns.
-    lists:foreach(
-        fun(#listener{id = Id}) -> ok = evum_port:request(Port, 0, unlisten, Id) end, Listeners
-    ),
-    await_unlistened(length(Listeners), Port, now_ms() + ?STOP_TIMEOUT),
-    evum_port:close(Port).
-
-await_unlistened(0, _Port, _Deadline) ->
-    ok;
-await_unlistened(N, Port, Deadline) ->
+terminate(_Reason, #state{port = Port}) ->
+    %% evum_net closes all at the end of its stdin, too. This way its sockets are
+    %% gone when stop/1 returns, and so is it.
+    ok = evum_port:request(Port, 0, stop, none),
     receive
-        {Port, {data, Packet}} ->
-            case evum_port:decode(Packet) of
-                {reply, 0, _} -> await_unlistened(N - 1, Port, Deadline);
-                _ -> await_unlistened(N, Port, Deadline)
-            end;
-        {'EXIT', Port, _} ->
-            ok
-    after max(0, Deadline - now_ms()) ->
-        ok
-    end.
+        {Port, {exit_status, _}} -> ok;
+        {'EXIT', Port, _} -> ok
+    after ?STOP_TIMEOUT -> ok
+    end,
+    evum_port:close(Port).
 
 %% @private
 %% @doc A table of 65536 stations helps nobody in a log.

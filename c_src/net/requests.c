@@ -187,6 +187,17 @@ static int do_unhook(struct net *net, uint64_t id, struct term_reader *r,
 	return 0;
 }
 
+/* Answered by the end of this process. */
+static int do_stop(struct net *net, uint64_t id, struct term_reader *r,
+		   ei_x_buff *x)
+{
+	(void)id;
+	(void)r;
+	(void)x;
+	loop_stop(&net->loop);
+	return REQUEST_LATER;
+}
+
 static const struct {
 	const char *name;
 	int (*handle)(struct net *, uint64_t id, struct term_reader *,
@@ -208,6 +219,7 @@ static const struct {
 	{"forward", uplinks_forward},
 	{"unforward", uplinks_unforward},
 	{"forwards", uplinks_forwards},
+	{"stop", do_stop},
 };
 
 int requests_handle(struct net *net, const char *term)
