@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
 .PHONY: images image-tiny image-debian image-erlang
-.PHONY: fuzz kernel kernel-smp bench-boot bench-console
+.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch
 
 all: compile
 
@@ -74,6 +74,14 @@ bench-boot: compile
 # From the guest to the owner, beside a C program.
 bench-console: compile
 	@bench/console
+
+# Beside uml_switch and vde_switch, in a network namespace of its own, where
+# the queues of datagram sockets may be longer.
+bench-switch:
+	@scripts/deps run bench
+	@$(REBAR3) compile
+	@$(MAKE) --no-print-directory -C c_src load
+	@unshare $$([ $$(id -u) = 0 ] || echo -r) -n bench/switch
 
 doc: compile
 	@$(REBAR3) edoc
