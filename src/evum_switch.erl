@@ -368,14 +368,17 @@ init(#{name := Name, ageing := Ageing} = Description) ->
                 seen_every = max(1, min(Ageing div 4, ?SEEN_EVERY_MAX))
             },
             _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
-            #{forward := Forward, fdb_size := Size, dhcp := Dhcp} = Description,
+            #{forward := Forward, fdb_size := Size, dhcp := Dhcp, poll := Poll} = Description,
             Configure = {Forward =:= relay, Size, Ageing},
-            State1 = request(configure, Configure, configure, State),
+            State1 = polling(Poll, request(configure, Configure, configure, State)),
             ok = evum_port:credit(Port, ?WINDOW),
             {ok, serve_dhcp(Dhcp, State1)};
         {error, Reason} ->
             {stop, {shutdown, Reason}}
     end.
+
+polling(0, State) -> State;
+polling(Us, State) -> request(poll, Us, configure, State).
 
 serve_dhcp(true, State) -> request(nat, evum_uplink:dhcp_only(), dhcp, State);
 serve_dhcp(false, State) -> State.

@@ -274,6 +274,14 @@ bad_options(_Config) ->
             {options, [{a, b, c}], [{a, b, c}]}
         ]
     ],
+    [
+        ?assertEqual({error, {bad_option, poll, Us}}, evum_switch:start(#{poll => Us}))
+     || Us <- [-1, 101, soon]
+    ],
+    {ok, Polling} = evum_switch:start(#{poll => 100}),
+    %% evum_net has taken it, and answers
+    ?assertMatch(#{}, evum_switch:counters(Polling)),
+    evum_switch:stop(Polling),
     {ok, Switch} = evum_switch:start([{name, "einfach"}, {ageing, 1000}, {ageing, 0}]),
     ?assertEqual(<<"einfach">>, evum_switch:name(Switch)),
     evum_switch:stop(Switch).

@@ -158,13 +158,46 @@ static int loop_wait_ms(const struct loop *loop)
 	return left > INT_MAX ? INT_MAX : (int)left;
 }
 
+static int64_t loop_now_us(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+static int loop_await(struct loop *loop, struct epoll_event *events)
+{
+	int wait_ms = loop_wait_ms(loop), n = 0;
+	int64_t start, soon = loop->poll_us;
+
+	if (!soon || !wait_ms)
+		return epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
+	if (wait_ms > 0 && soon > wait_ms * INT64_C(1000))
+		soon = wait_ms * INT64_C(1000);
+	start = loop_now_us();
+	if (loop->pays) {
+		do
+			n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, 0);
+		while (!n && loop_now_us() - start < soon);
+	} else {
+		soon *= 2; /* to be woken takes time too */
+	}
+	if (!n)
+		n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
+	if (n <= 0 || loop_now_us() - start > soon)
+		loop->pays /= 2;
+	else if (loop->pays < LOOP_PAYS_MAX)
+		loop->pays++;
+	return n;
+}
+
 int loop_run(struct loop *loop)
 {
 	struct epoll_event events[LOOP_EVENTS];
 
 	while (!loop->stopped) {
-		int n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS,
-				   loop_wait_ms(loop));
+		int n = loop_await(loop, events);
 
 		if (n < 0 && errno != EINTR)
 			return -errno;

@@ -10,6 +10,10 @@
  *
  * A task is work left over from this turn: it runs in the next one, behind the
  * descriptors that are ready then, and that turn does not sleep.
+ *
+ * With poll_us the loop looks again and again for so long before it sleeps, as
+ * long as that pays: where the last events came later, it does not, until some
+ * come so soon again. Without events it sleeps.
  */
 #ifndef EVUM_LOOP_H
 #define EVUM_LOOP_H
@@ -57,7 +61,12 @@ struct loop {
 	struct loop_timer *timers; /* ascending by due_ms */
 	struct loop_task_list tasks;
 	struct loop_garbage *garbage;
+	uint32_t poll_us; /* 0: never polls */
+	uint32_t pays;	  /* polling would have; up to LOOP_PAYS_MAX */
 };
+
+/* How many times polling is in vain before it ends: the logarithm of this. */
+#define LOOP_PAYS_MAX 8
 
 /* Milliseconds of CLOCK_MONOTONIC. */
 int64_t loop_now_ms(void);

@@ -39,6 +39,8 @@
 
 /* Connections, with or without a port; more are refused and counted. */
 #define NET_CONNECTIONS_MAX 4096
+/* How long the loop may look for events before it sleeps, microseconds. */
+#define NET_POLL_MAX_US 100
 /* Twice the connections: ids count up, so chains hardly ever form. */
 #define NET_ID_BUCKETS 8192
 /* Frames that go up in one message, bytes. */

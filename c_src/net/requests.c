@@ -121,6 +121,20 @@ static int do_seen(struct net *net, uint64_t id, struct term_reader *r,
 	return 0;
 }
 
+/* {poll, Microseconds} */
+static int do_poll(struct net *net, uint64_t id, struct term_reader *r,
+		   ei_x_buff *x)
+{
+	uint64_t us = term_u64(r);
+
+	(void)id;
+	if (r->err || us > NET_POLL_MAX_US)
+		return -EBADMSG;
+	net->loop.poll_us = (uint32_t)us;
+	term_put_ok(x);
+	return 0;
+}
+
 static int do_flush(struct net *net, uint64_t id, struct term_reader *r,
 		    ei_x_buff *x)
 {
@@ -211,6 +225,7 @@ static const struct {
 	{"close", ports_close},
 	{"counters", do_counters},
 	{"configure", do_configure},
+	{"poll", do_poll},
 	{"seen", do_seen},
 	{"flush", do_flush},
 	{"hook", do_hook},

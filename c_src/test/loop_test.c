@@ -226,6 +226,63 @@ static void watch_changes_what_is_reported(void)
 	loop_close(&bench.loop);
 }
 
+static void writes(struct loop_timer *timer)
+{
+	struct numbered *numbered = container_of(timer, struct numbered, timer);
+	uint64_t one = 1;
+
+	CHECK(write(numbered->number, &one, sizeof(one)) == sizeof(one));
+}
+
+/* And that is all for this time. */
+static void takes(struct loop_fd *io, uint32_t events)
+{
+	struct source *source = source_of(io);
+	uint64_t value;
+
+	(void)events;
+	CHECK(read(source->fd, &value, sizeof(value)) == sizeof(value));
+	source->calls++;
+	loop_stop(source->loop);
+}
+
+static void polling_ends_where_it_does_not_pay(void)
+{
+	struct bench bench = {.n = 0};
+	struct numbered late = {.bench = &bench};
+	struct source a;
+
+	CHECK(!loop_init(&bench.loop));
+	source_open(&bench.loop, &a, takes);
+	CHECK(!loop_run(&bench.loop));
+	bench.loop.poll_us = 50;
+	bench.loop.pays = LOOP_PAYS_MAX;
+	late.number = a.fd;
+	for (int i = 0; i < 5; i++) {
+		bench.loop.stopped = false;
+		loop_timer_set(&bench.loop, &late.timer, 20, writes);
+		CHECK(!loop_run(&bench.loop));
+	}
+	CHECK(a.calls == 6);
+	CHECK(bench.loop.pays < LOOP_PAYS_MAX);
+	source_close(&a);
+	loop_close(&bench.loop);
+}
+
+static void polling_pays_where_events_come_at_once(void)
+{
+	struct bench bench = {.n = 0};
+	struct source a;
+
+	CHECK(!loop_init(&bench.loop));
+	bench.loop.poll_us = 10000000; /* above what a busy host delays */
+	source_open(&bench.loop, &a, takes);
+	CHECK(!loop_run(&bench.loop));
+	CHECK(a.calls == 1 && bench.loop.pays == 1);
+	source_close(&a);
+	loop_close(&bench.loop);
+}
+
 int main(void)
 {
 	RUN(timers_expire_in_order);
@@ -233,5 +290,7 @@ int main(void)
 	RUN(event_of_a_removed_entry_is_dropped);
 	RUN(deferred_memory_outlives_the_turn);
 	RUN(watch_changes_what_is_reported);
+	RUN(polling_ends_where_it_does_not_pay);
+	RUN(polling_pays_where_events_come_at_once);
 	UNIT_DONE();
 }
