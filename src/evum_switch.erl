@@ -14,7 +14,7 @@
 -behaviour(gen_server).
 
 -export([start/0, start/1, start_link/0, start_link/1, stop/1]).
--export([fdb/1, ports/1, counters/1, name/1]).
+-export([fdb/1, ports/1, counters/1, name/1, set_port/3]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2]).
 -export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
@@ -56,11 +56,17 @@
 %% what came from the peer, `tx' what went to it: `rx_frames', `rx_bytes',
 %% `rx_runts' (under 14 bytes) and `rx_giants' (over 65535), which are not
 %% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
-%% `tx_errors' (its socket refused).
+%% `tx_errors' (its socket refused); `rx_down' and `tx_down', while the port was
+%% set down, and where there were any `rx_mac_limit' and `rx_hook_dropped'. The
+%% settings are those of {@link set_port/3}.
 -type port_info() :: #{
     id := evum_fdb:port_id(),
     kind := daemon | bess | fd | vhost | stream | dgram | trunk | nat,
     peer := non_neg_integer(),
+    up := boolean(),
+    isolated := boolean(),
+    learning := boolean(),
+    mac_limit := infinity | non_neg_integer(),
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
     rx_runts := non_neg_integer(),
@@ -69,7 +75,9 @@
     tx_frames := non_neg_integer(),
     tx_bytes := non_neg_integer(),
     tx_dropped := non_neg_integer(),
-    tx_errors := non_neg_integer()
+    tx_errors := non_neg_integer(),
+    rx_down := non_neg_integer(),
+    tx_down := non_neg_integer()
 }.
 
 -record(listener, {
@@ -87,7 +95,7 @@
     | {listen_stream, gen_server:from(), evum_switch_options:wire_address()}
     | {unlisten, gen_server:from() | nobody}
     | {connect | close, gen_server:from()}
-    | {ports | counters | fdb | flush | ask, gen_server:from()}
+    | {ports | counters | fdb | flush | ask | set_port, gen_server:from()}
     | {hook, gen_server:from(), evum_switch_hooks:id()}
     | {unhook, evum_switch_hooks:id()}
     | dhcp
@@ -227,9 +235,18 @@ station_call(Switch, Request, Vlan, Mac) ->
 ports(Switch) ->
     {Ports, Counters} = gen_server:call(Switch, ports),
     [
-        maps:merge(maps:from_list(Counts), Port#{id => Id})
+        maps:merge_with(fun(_, A, B) -> A + B end, maps:from_list(Counts), Port#{id => Id})
      || {Id, Counts} <- lists:sort(Counters), Port <- [maps:get(Id, Ports)]
     ].
+
+%% @doc Change how a port is: `up', `isolated', `learning' and `mac_limit', see
+%% {@link evum_switch_options:port/2}. What is not named stays as it is. The
+%% stations that were learned at the port are forgotten; frames that come after
+%% that meet the port as it is now.
+-spec set_port(pid(), evum_fdb:port_id(), #{atom() => term()}) ->
+    ok | {error, no_port | {bad_option, Key :: term(), Value :: term()}}.
+set_port(Switch, Port, Options) ->
+    gen_server:call(Switch, {set_port, Port, Options}).
 
 %% @doc What became of the connections to the switch: `accepted',
 %% `refused_limit', `refused_descriptors', and those that were closed for what
@@ -400,6 +417,14 @@ handle_call({{add_static, Id}, Vlan, Mac}, _From, #state{core = Core} = State) -
     end;
 handle_call({forget, Vlan, Mac}, _From, #state{core = Core} = State) ->
     {reply, ok, tell(evum_switch_core:remove(Vlan, Mac, Core), State)};
+handle_call({set_port, Id, Options}, From, #state{core = Core} = State) ->
+    case evum_switch_core:set_port(Id, Options, Core) of
+        {ok, #{up := Up, isolated := Isolated}, Core1} ->
+            State1 = State#state{core = Core1},
+            {noreply, request(set_port, {Id, Up, Isolated}, {set_port, From}, State1)};
+        {error, _} = Error ->
+            {reply, Error, State}
+    end;
 handle_call(name, _From, #state{name = Name} = State) ->
     {reply, Name, State};
 handle_call(Query, From, State) when Query =:= ports; Query =:= counters ->
@@ -561,7 +586,8 @@ answer({unlisten, From}, Result, State) ->
 answer({ports, From}, {ok, {_, Counters}}, #state{core = Core} = State) ->
     Ports = maps:map(
         fun(Id, {Kind, Peer}) ->
-            maps:merge(evum_switch_core:drops(Id, Core), #{kind => Kind, peer => Peer})
+            {ok, Config} = evum_switch_core:port(Id, Core),
+            maps:merge(evum_switch_core:drops(Id, Core), Config#{kind => Kind, peer => Peer})
         end,
         evum_switch_core:ports(Core)
     ),
@@ -587,7 +613,11 @@ answer({hook, From, Id}, {error, _} = Error, #state{core = Core} = State) ->
 answer({unhook, Id}, ok, #state{core = Core} = State) ->
     Hooks = evum_switch_hooks:free(Id, evum_switch_core:hooks(Core)),
     State#state{core = evum_switch_core:with_hooks(Hooks, Core)};
-answer({flush, From}, ok, State) ->
+answer({set_port, From}, {error, {port, enoent}}, State) ->
+    %% It has gone meanwhile; that it has is on its way.
+    gen_server:reply(From, {error, no_port}),
+    State;
+answer({Op, From}, ok, State) when Op =:= flush; Op =:= set_port ->
     gen_server:reply(From, ok),
     State;
 answer(configure, ok, State) ->

@@ -72,14 +72,21 @@ port_down(Id, #core{ports = Ports, fdb = Fdb} = Core) ->
     Core1 = changed(Core#core{ports = maps:remove(Id, Ports), fdb = Fdb1}),
     {Core1, forget(Gone, Core1)}.
 
-%% @doc A port is to be otherwise. evum_net has to forget all with it, and so
-%% do those stations that are no longer in a VLAN of the port.
--spec set_port(port_id(), port_config(), core()) -> {ok, core()} | {error, no_port}.
-set_port(Id, Config, #core{ports = Ports, fdb = Fdb} = Core) ->
+%% @doc A port is to be otherwise: the stations that were learned there are
+%% forgotten. evum_net has to forget all.
+-spec set_port(port_id(), term(), core()) ->
+    {ok, port_config(), core()} | {error, no_port | evum_switch_options:error()}.
+set_port(Id, Changes, #core{ports = Ports, fdb = Fdb} = Core) ->
     case Ports of
-        #{Id := Port} ->
-            {_, Fdb1} = evum_fdb:flush(Id, Fdb),
-            {ok, changed(Core#core{ports = Ports#{Id := Port#port{config = Config}}, fdb = Fdb1})};
+        #{Id := #port{config = Old} = Port} ->
+            case evum_switch_options:port(Changes, Old) of
+                {ok, Config} ->
+                    {_, Fdb1} = evum_fdb:flush(Id, Fdb),
+                    Ports1 = Ports#{Id := Port#port{config = Config}},
+                    {ok, Config, changed(Core#core{ports = Ports1, fdb = Fdb1})};
+                {error, _} = Error ->
+                    Error
+            end;
         #{} ->
             {error, no_port}
     end.
@@ -155,6 +162,9 @@ frame(#{copy := true, hooks := Mask} = Up, Frame, {Batch, #core{hooks = Hooks} =
     failed(evum_switch_hooks:copies(Mask, info(Up), Frame, Hooks), {Batch, Core});
 frame(#{port := In, vlan := Vlan} = Up, <<_:48, From:48, _/binary>> = Frame, {Batch, Core}) ->
     case Core#core.ports of
+        #{In := #port{config = #{up := false}} = Port} ->
+            %% It was on its way when the port was set down.
+            {Batch, dropped(In, Port, rx_down, Core)};
         #{In := Port} ->
             case learn(evum_fdb:station(Vlan, From), From, Port, Up, Batch, Core) of
                 {ok, Batch1, Core1} -> hooked(Port, Up, Frame, Batch1, Core1);
@@ -353,8 +363,9 @@ tell_flood(Vlan, Batch, #core{told = Told, ups = Ups, ports = Ports} = Core) ->
     Record = evum_frames:flood(Vlan, Ups, evum_frames:ports(Members)),
     {emit(Record, Batch), Core#core{told = Told#{Vlan => []}}}.
 
-is_member(Vlan, #port{config = Config}) ->
-    evum_switch_options:is_member(Vlan, Config).
+%% Ports have no VLAN but 0.
+is_member(Vlan, #port{config = #{up := Up}}) ->
+    Up andalso Vlan =:= 0.
 
 may_pass(#port{config = #{isolated := true}}, #port{config = #{isolated := true}}) -> false;
 may_pass(_, _) -> true.

@@ -23,7 +23,7 @@
 %% The application's environment overrides the defaults of all but `name'.
 -module(evum_switch_options).
 
--export([switch/1, port/2, port_defaults/0, is_member/2, address/2, addresses/1]).
+-export([switch/1, port/2, port_defaults/0, address/2, addresses/1]).
 
 -export_type([switch/0, options/0, port_config/0, error/0, address/0, wire_address/0]).
 
@@ -44,7 +44,6 @@
     poll := 0..100
 }.
 -type port_config() :: #{
-    vlan := none | {access, 1..4094} | {trunk, [1..4094], Native :: none | 1..4094},
     isolated := boolean(),
     learning := boolean(),
     mac_limit := infinity | non_neg_integer(),
@@ -117,14 +116,10 @@ default_name() ->
 %% @doc How a port is before anybody says something else.
 -spec port_defaults() -> port_config().
 port_defaults() ->
-    #{vlan => none, isolated => false, learning => true, mac_limit => infinity, up => true}.
+    #{isolated => false, learning => true, mac_limit => infinity, up => true}.
 
 %% @doc A port's description with some of it changed.
 %% <table>
-%% <tr><td>`vlan'</td><td>`none': the port takes frames as they are, tagged or
-%%   not, and is one of those without a VLAN. `{access, V}': of VLAN V, without
-%%   tags. `{trunk, #{vlans => all | [V], native => none | V}}': tagged, but for
-%%   those of the native VLAN. Default: `none'</td></tr>
 %% <tr><td>`isolated'</td><td>isolated ports do not reach one another. Default:
 %%   `false'</td></tr>
 %% <tr><td>`learning'</td><td>whether stations are learned here. Default:
@@ -133,7 +128,7 @@ port_defaults() ->
 %%   others are dropped. Default: `infinity'</td></tr>
 %% <tr><td>`up'</td><td>`false': no frame goes in or out. Default: `true'</td></tr>
 %% </table>
--spec port(#{atom() => term()}, port_config()) -> {ok, port_config()} | {error, error()}.
+-spec port(term(), port_config()) -> {ok, port_config()} | {error, error()}.
 port(Changes, Config) when is_map(Changes) ->
     try
         {ok, maps:merge(Config, maps:map(fun port_option/2, Changes))}
@@ -143,20 +138,6 @@ port(Changes, Config) when is_map(Changes) ->
 port(Changes, _Config) ->
     {error, {bad_option, options, Changes}}.
 
-port_option(vlan, none) ->
-    none;
-port_option(vlan, {access, Vlan} = Access) ->
-    is_vlan(Vlan) orelse throw({bad_option, vlan, Access}),
-    Access;
-port_option(vlan, {trunk, #{} = Trunk}) ->
-    Vlans = maps:get(vlans, Trunk, all),
-    Native = maps:get(native, Trunk, none),
-    IsGood =
-        maps:keys(Trunk) -- [vlans, native] =:= [] andalso
-            (Native =:= none orelse is_vlan(Native)) andalso
-            (Vlans =:= all orelse (is_list(Vlans) andalso lists:all(fun is_vlan/1, Vlans))),
-    IsGood orelse throw({bad_option, vlan, {trunk, Trunk}}),
-    {trunk, trunk_vlans(Vlans, Native), Native};
 port_option(Key, Value) when
     is_boolean(Value), Key =:= isolated orelse Key =:= learning orelse Key =:= up
 ->
@@ -167,20 +148,6 @@ port_option(mac_limit, N) when is_integer(N), N >= 0 ->
     N;
 port_option(Key, Value) ->
     throw({bad_option, Key, Value}).
-
-is_vlan(Vlan) ->
-    is_integer(Vlan) andalso Vlan >= 1 andalso Vlan =< 4094.
-
-trunk_vlans(all, _) -> lists:seq(1, 4094);
-trunk_vlans(Vlans, none) -> lists:usort(Vlans);
-trunk_vlans(Vlans, Native) -> lists:usort([Native | Vlans]).
-
-%% @doc Do frames of a VLAN (0: of none) go out of a port?
--spec is_member(evum_fdb:vlan(), port_config()) -> boolean().
-is_member(_Vlan, #{up := false}) -> false;
-is_member(Vlan, #{vlan := none}) -> Vlan =:= 0;
-is_member(Vlan, #{vlan := {access, Own}}) -> Vlan =:= Own;
-is_member(Vlan, #{vlan := {trunk, Vlans, _}}) -> lists:member(Vlan, Vlans).
 
 %% @doc An address, as evum_net takes it, of a protocol: `tcp' or `udp', where it
 %% is no unix socket.

@@ -162,6 +162,11 @@ static void copy_up(struct net *net, const struct flow *flow,
 		net_count(net, NET_COPIES_MISSED);
 }
 
+static bool may_pass(const struct net_port *in, const struct net_port *out)
+{
+	return !(in->isolated && out->isolated);
+}
+
 static void send_flood(struct net *net, const struct flow *flow,
 		       const struct flood *flood, const struct frame *frame)
 {
@@ -171,7 +176,7 @@ static void send_flood(struct net *net, const struct flow *flow,
 		if (flood->ports[i] == flow->port->id)
 			continue;
 		out = net_port_by_id(net, flood->ports[i]);
-		if (out)
+		if (out && may_pass(flow->port, out))
 			netport_send(out, frame);
 	}
 }
@@ -228,7 +233,7 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 		flow.source->seen = (uint32_t)net->loop.now_ms;
 	if (flood)
 		send_flood(net, &flow, flood, frame);
-	else if (out != port)
+	else if (out != port && may_pass(port, out))
 		netport_send(out, frame);
 	return FORWARD_TAKEN;
 }

@@ -8,16 +8,12 @@
 #include "net.h"
 
 const char *const netport_counter_names[NETPORT_COUNTERS] = {
-	[NETPORT_RX_FRAMES] = "rx_frames",
-	[NETPORT_RX_BYTES] = "rx_bytes",
-	[NETPORT_RX_RUNTS] = "rx_runts",
-	[NETPORT_RX_GIANTS] = "rx_giants",
-	[NETPORT_RX_BAD] = "rx_bad",
-	[NETPORT_RX_DROPPED] = "rx_dropped",
-	[NETPORT_TX_FRAMES] = "tx_frames",
-	[NETPORT_TX_BYTES] = "tx_bytes",
-	[NETPORT_TX_DROPPED] = "tx_dropped",
-	[NETPORT_TX_ERRORS] = "tx_errors",
+	[NETPORT_RX_FRAMES] = "rx_frames", [NETPORT_RX_BYTES] = "rx_bytes",
+	[NETPORT_RX_RUNTS] = "rx_runts",   [NETPORT_RX_GIANTS] = "rx_giants",
+	[NETPORT_RX_BAD] = "rx_bad",	   [NETPORT_RX_DROPPED] = "rx_dropped",
+	[NETPORT_RX_DOWN] = "rx_down",	   [NETPORT_TX_FRAMES] = "tx_frames",
+	[NETPORT_TX_BYTES] = "tx_bytes",   [NETPORT_TX_DROPPED] = "tx_dropped",
+	[NETPORT_TX_ERRORS] = "tx_errors", [NETPORT_TX_DOWN] = "tx_down",
 };
 
 /* In front of each frame of a backlog. */
@@ -236,6 +232,10 @@ unsigned int netport_input(struct net_port *port, const struct frame *frames,
 	unsigned int i;
 
 	for (i = 0; i < n && port->id; i++) {
+		if (port->disabled) {
+			netport_count(port, NETPORT_RX_DOWN, 1);
+			continue;
+		}
 		if (!netport_admits(port, &frames[i]))
 			continue;
 		if (forward_frame(port->net, port, &frames[i], may_go_up) ==
@@ -411,7 +411,9 @@ static void netport_send_complete(struct net_port *port,
 
 void netport_send(struct net_port *port, const struct frame *frame)
 {
-	if (netport_takes(port, frame))
+	if (port->disabled)
+		netport_count(port, NETPORT_TX_DOWN, 1);
+	else if (netport_takes(port, frame))
 		netport_note(port, frame);
 	else
 		netport_send_complete(port, frame);

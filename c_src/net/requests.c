@@ -145,6 +145,36 @@ static int do_flush(struct net *net, uint64_t id, struct term_reader *r,
 	return 0;
 }
 
+/*
+ * {set_port, {Port, Up, Isolated}}: what was decided before is of no use, and
+ * what is on its way down was decided after.
+ */
+static int do_set_port(struct net *net, uint64_t id, struct term_reader *r,
+		       ei_x_buff *x)
+{
+	struct net_port *port;
+	uint64_t number;
+	bool up, isolated;
+
+	(void)id;
+	term_tuple(r);
+	number = term_u64(r);
+	up = term_bool(r);
+	isolated = term_bool(r);
+	if (r->err || number > UINT32_MAX)
+		return -EBADMSG;
+	port = net_port_by_id(net, (uint32_t)number);
+	if (!port) {
+		term_put_error(x, "port", ENOENT);
+		return 0;
+	}
+	port->disabled = !up;
+	port->isolated = isolated;
+	forward_flush(&net->forward);
+	term_put_ok(x);
+	return 0;
+}
+
 static void put_hook_error(ei_x_buff *x, const char *error)
 {
 	ei_x_encode_tuple_header(x, 2);
@@ -228,6 +258,7 @@ static const struct {
 	{"poll", do_poll},
 	{"seen", do_seen},
 	{"flush", do_flush},
+	{"set_port", do_set_port},
 	{"hook", do_hook},
 	{"unhook", do_unhook},
 	{"nat", uplinks_nat},
