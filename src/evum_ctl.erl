@@ -145,7 +145,7 @@ serving(Pid) ->
     case proc_lib:translate_initial_call(Pid) of
         {?MODULE, init, 1} ->
             {ok, Pid};
-        {evum_switch, init, 1} ->
+        {evum_switch_server, init, 1} ->
             case evum_registry:whereis({control_of, Pid}) of
                 undefined -> start(Pid, private);
                 Ctl -> {ok, Ctl}
