@@ -6,9 +6,9 @@
 %% may connect to such a name, and so the kernel is asked who does: only processes
 %% of the same user are served, and `evum_attach' asks the same of this end.
 %%
-%% A client sends one request, `{Id, list, <<>>}' or `{Id, console, Name}', framed
-%% as by a port program, and gets `{reply, Id, {ok | error, Text}}'. The console is
-%% what follows then, see {@link evum_attach}.
+%% A client sends one request, framed as by a port program: `{Id, console, Name}',
+%% which is answered with `{reply, Id, {ok | error, Text}}', and then the console
+%% follows, see {@link evum_attach}; or `{Id, run, Words}', for {@link evum_client}.
 -module(evum_door).
 -behaviour(gen_server).
 
@@ -139,37 +139,17 @@ decode(Packet) ->
         error:badarg -> malformed
     end.
 
-request({Id, list, _}, Socket) when is_integer(Id), Id >= 0 ->
-    evum_port:reply({socket, Socket}, Id, {ok, iolist_to_binary([line(R) || R <- evum:list()])});
+request({Id, run, Words}, Socket) when is_integer(Id), Id >= 0, is_binary(Words) ->
+    evum_client:serve(Socket, Id, Words);
 request({Id, console, Name}, Socket) when is_integer(Id), Id >= 0, is_binary(Name) ->
-    case [R || R <- evum:list(), lists:member(Name, names(R))] of
-        [Machine | _] ->
+    case evum_cli:machine(unicode:characters_to_list(Name)) of
+        {ok, Machine} ->
             _ = evum_attach:socket(Machine, Socket),
             ok;
-        [] ->
+        error ->
             evum_port:reply({socket, Socket}, Id, {error, <<"no_machine">>})
     end;
 request({Id, _, _}, Socket) when is_integer(Id), Id >= 0 ->
     evum_port:reply({socket, Socket}, Id, {error, <<"this evum does not know that request">>});
 request(_, _Socket) ->
     ok.
-
-%% A machine's name, and its pid, which those without a name have, too.
-names(Machine) ->
-    [list_to_binary(pid_to_list(Machine)) | [Name || Name <- [name(Machine)], Name =/= <<"-">>]].
-
-name(Machine) ->
-    case evum:info(Machine) of
-        #{name := none} -> <<"-">>;
-        #{name := Name} when is_atom(Name) -> atom_to_binary(Name);
-        #{name := Name} -> Name;
-        {error, no_machine} -> <<"-">>
-    end.
-
-line(Machine) ->
-    case evum:info(Machine) of
-        #{phase := Phase, mem := Mem} ->
-            io_lib:format("~-20ts ~-12w ~-10w ~5b MB~n", [name(Machine), Machine, Phase, Mem]);
-        {error, no_machine} ->
-            []
-    end.

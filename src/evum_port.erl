@@ -5,7 +5,7 @@
 %% other end. A request is answered by a message, never awaited here.
 -module(evum_port).
 
--export([open/1, open/2, request/4, reply/3, data/2, credit/2, decode/1, close/1]).
+-export([open/1, open/2, request/4, reply/3, event/3, data/2, credit/2, decode/1, close/1]).
 -export([second/2, second_credit/2]).
 -export([find_program/1]).
 
@@ -58,9 +58,14 @@ request(Port, Id, Op, Arg) ->
     command(Port, term_to_binary({Id, Op, Arg})).
 
 %% @doc Answer a request of a program at the other end of a socket.
--spec reply(peer(), non_neg_integer(), {ok | error, binary()}) -> ok.
+-spec reply(peer(), non_neg_integer(), {ok | error, binary()} | {exit, byte()}) -> ok.
 reply(Peer, Id, Result) ->
     command(Peer, term_to_binary({reply, Id, Result})).
+
+%% @doc Tell a program at the other end of a socket of something.
+-spec event(peer(), atom(), binary()) -> ok.
+event(Peer, Name, Detail) ->
+    command(Peer, term_to_binary({event, Name, Detail})).
 
 %% @doc Send raw data.
 -spec data(peer(), iodata()) -> ok.

@@ -215,8 +215,10 @@ rubbish_at_the_door(_Config) ->
             <<-1:32>>,
             <<3:32, 131, 104, 255>>,
             term(rubbish),
-            term({-1, list, <<>>}),
-            term({1, list})
+            term({-1, console, <<>>}),
+            term({1, console}),
+            term({1, run, <<>>}),
+            term({1, run, <<"/", 0, "last", 0>>})
         ]
     ],
     ?assertMatch({0, _}, evum("ls")).
@@ -231,7 +233,7 @@ other_users(_Config) ->
             As = "setpriv --reuid=65534 --regid=65534 --clear-groups ",
             Name = binary_to_list(evum_door:name()),
             Request = filename:join(["/tmp", "evum-door-" ++ os:getpid()]),
-            ok = file:write_file(Request, term({1, list, <<>>})),
+            ok = file:write_file(Request, term({1, console, <<"nobody">>})),
             %% it may be shown the door before it has said anything: socat tells of that
             Shown = os:cmd(As ++ "socat -t 10 - ABSTRACT-CONNECT:" ++ Name ++ " <" ++ Request ++ " 2>/dev/null"),
             Own = os:cmd("socat -t 10 - ABSTRACT-CONNECT:" ++ Name ++ " <" ++ Request),

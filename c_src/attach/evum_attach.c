@@ -6,11 +6,11 @@
  *                                     that terminal's input itself
  *   evum_attach console SOCKET NAME   from a shell: the terminal is /dev/tty,
  *                                     SOCKET an evum's (an abstract name)
- *   evum_attach list SOCKET           from a shell: what runs there
+ *   evum_attach run SOCKET WORD...    from a shell: a command, see run.h
  *
- * Both speak the port protocol, see lib/port.h. Data towards C is what the
- * terminal shows, data from C what is typed; {event, resize, {Columns, Rows}}
- * and {event, written, Bytes} come from here.
+ * All speak the port protocol, see lib/port.h. For a console, data towards C is
+ * what the terminal shows, data from C what is typed; {event, resize, {Columns,
+ * Rows}} and {event, written, Bytes} come from here.
  *
  *   shell or BEAM ── guardian ── relay
  *
@@ -36,6 +36,7 @@
 #include "log.h"
 #include "loop.h"
 #include "port.h"
+#include "run.h"
 #include "term.h"
 #include "terminal.h"
 
@@ -198,11 +199,8 @@ static void answered(struct attach *a, const char *term)
 	text = term_binary(&r, &size);
 	if (r.err)
 		die("an answer that is none");
-	if (!strcmp(word, "ok") && a->terminal.fd >= 0) {
+	if (!strcmp(word, "ok")) {
 		attach_open(a);
-	} else if (!strcmp(word, "ok")) {
-		fwrite(text, 1, size, stdout);
-		loop_stop(&a->loop);
 	} else {
 		a->status = EXIT_FAILURE;
 		if (!strcmp(text, "no_machine"))
@@ -230,8 +228,6 @@ static void port_data(struct port *port, const uint8_t *bytes, size_t len)
 {
 	struct attach *a = container_of(port, struct attach, port);
 
-	if (a->terminal.fd < 0)
-		return;
 	if (buf_append(&a->show, bytes, len))
 		die("more to show than was agreed");
 	tty_write(a);
@@ -242,8 +238,7 @@ static void port_writable(struct port *port)
 {
 	struct attach *a = container_of(port, struct attach, port);
 
-	if (a->terminal.fd >= 0)
-		tty_watch(a);
+	tty_watch(a);
 }
 
 static void port_closed(struct port *port)
@@ -326,19 +321,17 @@ static int relay(struct attach *a, int in, int out, char **argv)
 		err = signals_open(a);
 	if (!err)
 		err = port_init(&a->port, &a->loop, &port_ops, in, out);
-	if (!err && a->terminal.fd >= 0)
+	if (!err)
 		err = loop_add(&a->loop, &a->tty, a->terminal.fd, 0, tty_ready);
 	if (err)
 		die("%s", strerror(-err));
 	if (a->from_shell)
-		request(a, argv[1], argv[3] ? argv[3] : "");
+		request(a, argv[1], argv[3]);
 	else
 		attach_open(a);
 	err = loop_run(&a->loop);
-	if (a->terminal.fd >= 0) {
-		tty_write(a);
-		terminal_restore(&a->terminal);
-	}
+	tty_write(a);
+	terminal_restore(&a->terminal);
 	return err ? EXIT_FAILURE : a->status;
 }
 
@@ -389,6 +382,7 @@ int main(int argc, char **argv)
 {
 	static struct attach a = {.terminal.fd = -1};
 	bool console = argc == 4 && !strcmp(argv[1], "console");
+	bool run = argc >= 4 && !strcmp(argv[1], "run");
 	int fd, out, err;
 
 	log_init("evum_attach");
@@ -402,7 +396,7 @@ int main(int argc, char **argv)
 		a.path = argv[2];
 		return attach_run(&a, STDIN_FILENO, STDOUT_FILENO, argv);
 	}
-	if (!console && (argc != 3 || strcmp(argv[1], "list") != 0))
+	if (!console && !run)
 		die("started by bin/evum and by evum:attach/1");
 	a.from_shell = true;
 	fd = socket_open(argv[2]);
@@ -412,8 +406,8 @@ int main(int argc, char **argv)
 	out = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	if (out < 0)
 		die("dup: %s", strerror(errno));
-	if (!console)
-		return relay(&a, fd, out, argv);
+	if (run)
+		return run_command(fd, out, argv + 3);
 	err = terminal_open(&a.terminal, "/dev/tty");
 	if (err)
 		die("there is no terminal: %s", strerror(-err));

@@ -1,0 +1,155 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% The command `evum', as a shell runs it; its consoles are evum_attach_SUITE's.
+-module(evum_cli_SUITE).
+
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+-compile([export_all, nowarn_export_all]).
+
+suite() -> [{timetrap, {minutes, 3}}].
+
+all() ->
+    [machines, exec_status, exec_output, exec_input, exec_is_left, wrong_calls, host, completions].
+
+init_per_suite(Config) ->
+    {ok, _} = application:ensure_all_started(evum),
+    [{_, Kernel} | _] = evum_test:kernels(),
+    [{kernel, Kernel} | Config].
+
+end_per_suite(_Config) ->
+    application:stop(evum).
+
+init_per_testcase(_Case, Config) ->
+    [{before, evum_test:leftovers()} | Config].
+
+end_per_testcase(_Case, Config) ->
+    lists:foreach(fun evum:stop/1, evum:list()),
+    evum_test:drain(),
+    evum_test:no_leftovers(?config(before, Config)).
+
+start(Config, Name) ->
+    R = evum_test:start(Config, #{switch => none, image => tiny, name => Name}),
+    ok = evum:await(R, ready),
+    R.
+
+%% What it writes, to both, and its status; in a shell that may pipe it.
+evum(Args) ->
+    sh("evum " ++ Args).
+
+sh(Command) ->
+    Program = filename:join([evum_test:top(), "bin", "evum"]),
+    Node = "EVUM_NODE=" ++ binary_to_list(evum_door:name()),
+    Text = os:cmd(
+        "evum() { " ++ Node ++ " " ++ Program ++ " \"$@\"; }\n{ " ++ Command ++ "; } 2>&1\necho $?"
+    ),
+    {match, [Shown, Status]} = re:run(Text, "^(.*?)\n?([0-9]+)\n$", [
+        dotall, {capture, all_but_first, list}
+    ]),
+    {list_to_integer(Status), Shown}.
+
+machines(Config) ->
+    ?assertEqual({0, ""}, evum("ls")),
+    _ = start(Config, one),
+    R = start(Config, <<"two">>),
+    {0, Listed} = evum("ls"),
+    ?assertMatch(match, match(Listed, "^one +<[0-9.]+> +running +64 MB$")),
+    ?assertMatch(match, match(Listed, "^two ")),
+    {0, Cost} = evum("ps"),
+    ?assertMatch(match, match(Cost, "^one +[0-9]+ +[0-9]+\\.[0-9]+ +[1-9][0-9]*\\.[0-9]$")),
+    ?assertEqual({0, ""}, evum("stop one '" ++ pid_to_list(R) ++ "'")),
+    ?assertEqual([], evum:list()),
+    ?assertMatch({3, "evum: there is no machine one: evum ls"}, evum("stop one")).
+
+match(Text, Expression) ->
+    re:run(Text, Expression, [multiline, {capture, none}]).
+
+exec_status(Config) ->
+    _ = start(Config, r),
+    ?assertEqual({0, "Linux"}, evum("exec r uname -s")),
+    ?assertEqual({7, ""}, evum("exec r 'exit 7'")),
+    ?assertEqual({128 + 9, ""}, evum("exec r 'kill -9 $$'")),
+    ?assertMatch({127, _}, evum("exec r /no/such/program")),
+    ?assertEqual({125, "evum: timeout"}, evum("exec --timeout=100 r sleep 1000")),
+    ?assertEqual({3, "evum: there is no machine nobody: evum ls"}, evum("exec nobody true")),
+    %% what is behind the name is the command's
+    ?assertEqual({0, "--help -i"}, evum("exec r echo --help -i")).
+
+exec_output(Config) ->
+    _ = start(Config, r),
+    Sum = os:cmd("yes 2>/dev/null | head -c 3000000 | md5sum"),
+    {0, Got} = sh("evum exec r 'yes | head -c 3000000' | md5sum"),
+    ?assertEqual(string:trim(Sum), Got),
+    %% a reader that has had enough
+    ?assertEqual({0, "y"}, sh("evum exec r yes | head -n 1")).
+
+exec_input(Config) ->
+    _ = start(Config, r),
+    ?assertEqual({0, "typed"}, sh("echo typed | evum exec -i r cat")),
+    ?assertEqual({0, ""}, sh("evum exec -i r cat </dev/null")),
+    File = filename:join(?config(priv_dir, Config), "input"),
+    ok = file:write_file(File, binary:copy(<<"0123456789abcde\n">>, 20000)),
+    Sum = os:cmd("md5sum <" ++ File),
+    {0, Got} = sh("evum exec -i r md5sum <" ++ File),
+    ?assertEqual(string:trim(Sum), Got),
+    %% a loop's input stays the loop's
+    ?assertEqual({0, "1\n2"}, sh("printf '1\\n2\\n' | while read n; do evum exec r echo $n; done")).
+
+%% The command ends with the one who wanted it.
+exec_is_left(Config) ->
+    R = start(Config, r),
+    Program = filename:join([evum_test:top(), "bin", "evum"]),
+    Node = binary_to_list(evum_door:name()),
+    Port = erlang:open_port({spawn_executable, Program}, [
+        {args, ["exec", "r", "sleep", "4242"]}, {env, [{"EVUM_NODE", Node}]}, exit_status
+    ]),
+    {os_pid, Pid} = erlang:port_info(Port, os_pid),
+    Runs = fun() -> {ok, 0, Out} = evum:cmd(R, "ps | grep -c '[s]leep 4242' || true"), Out end,
+    evum_test:await(fun() -> Runs() =/= <<"0\n">> end),
+    [] = os:cmd("for p in " ++ integer_to_list(Pid) ++ " $(cat /proc/" ++ integer_to_list(Pid) ++
+        "/task/*/children); do kill $p; done"),
+    evum_test:await(fun() -> Runs() =:= <<"0\n">> end).
+
+wrong_calls(_Config) ->
+    {2, Usage} = evum(""),
+    ?assertMatch(match, match(Usage, "^evum: what is to be done\\?$")),
+    ?assertMatch({2, "evum: unknown command fly" ++ _}, evum("fly")),
+    ?assertMatch({2, "evum exec: too few arguments\nusage: evum exec " ++ _}, evum("exec r")),
+    ?assertMatch({2, "evum ls: too many arguments" ++ _}, evum("ls r")),
+    ?assertMatch({2, "evum image: unknown option --x" ++ _}, evum("image --x")),
+    {0, Help} = evum("--help"),
+    [
+        begin
+            ?assertMatch(match, match(Help, "^  " ++ Name ++ " ")),
+            ?assertMatch({0, "usage: evum " ++ _}, evum(Name ++ " --help"))
+        end
+     || #{name := Name} <- evum_cli:commands()
+    ],
+    %% no node is there
+    ?assertMatch({1, _}, sh("EVUM_NODE=evum-0-0-0 " ++ evum_test:top() ++ "/bin/evum exec r true")).
+
+host(_Config) ->
+    {_, Doctor} = evum("doctor"),
+    [
+        ?assertMatch(match, match(Doctor, "^(ok|lacks|bad) +" ++ What ++ " "))
+     || What <- ["system", "namespaces", "kernel", "memory", "images"]
+    ],
+    {0, Kernel} = evum("kernel"),
+    ?assertMatch(match, match(Kernel, "^default +Linux [67]\\.")),
+    {0, Images} = evum("image"),
+    ?assertMatch(match, match(Images, "^tiny +tiny +built ")),
+    {0, Tiny} = evum("image tiny"),
+    ?assertMatch(match, match(Tiny, "^path +/.*tiny\\.cpio$")),
+    {1, None} = evum("image no-such-image"),
+    ?assertMatch(match, match(None, "^evum: image no-such-image: ")).
+
+completions(Config) ->
+    _ = start(Config, ralph),
+    ?assertEqual({0, "exec"}, evum("--complete ex")),
+    ?assertEqual({0, "ralph"}, evum("--complete exec r")),
+    ?assertEqual({0, "--input"}, evum("--complete exec --i")),
+    ?assertEqual({0, ""}, evum("--complete ls ''")),
+    Bash = "source <(evum completion bash); COMP_WORDS=(evum st); COMP_CWORD=1; _evum; echo ${COMPREPLY[@]}",
+    File = filename:join(?config(priv_dir, Config), "completion"),
+    ok = file:write_file(File, ["evum() { ", evum_test:top(), "/bin/evum \"$@\"; }\n", Bash]),
+    ?assertEqual("stop\n", os:cmd("bash " ++ File)).
