@@ -5,6 +5,8 @@
 %% <table>
 %% <tr><td>`name'</td><td>a name for the machine, an atom, string or binary;
 %%   also its host name. Default: none</td></tr>
+%% <tr><td>`hostname'</td><td>the host name, where it is not to be the name.
+%%   Default: the name</td></tr>
 %% <tr><td>`owner'</td><td>the local process that gets the console's lines.
 %%   Default: the caller</td></tr>
 %% <tr><td>`mem'</td><td>memory in MiB, or a string such as `"64M"'.
@@ -59,7 +61,7 @@
 -module(evum_machine).
 
 -export([describe/1, defaults/0, with_kernel/2, start_request/2]).
--export([format_mac/1]).
+-export([format_mac/1, parse_mac/1]).
 
 -export_type([options/0, machine/0, interface/0, error/0]).
 
@@ -94,6 +96,7 @@
 -type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
 -type machine() :: #{
     name := none | atom() | binary(),
+    hostname := none | atom() | binary(),
     owner := pid(),
     mem := pos_integer(),
     kernel := default | file:filename(),
@@ -125,6 +128,7 @@
 defaults() ->
     Builtin = #{
         name => none,
+        hostname => none,
         mem => 64,
         kernel => default,
         root => "/",
@@ -225,11 +229,12 @@ seed([{Key, Value} | Rest], Map) -> seed(Rest, maps:merge(#{Key => Value}, Map))
 seed([Key | Rest], Map) when is_atom(Key) -> seed(Rest, maps:merge(#{Key => true}, Map));
 seed(Other, _Map) -> throw({bad_option, options, Other}).
 
-option(name, none) -> none;
-option(name, Name) when is_atom(Name) -> host_name(Name, atom_to_binary(Name), Name);
-option(name, Name) ->
-    Text = text(name, Name),
-    host_name(Name, Text, Text);
+option(Key, none) when Key =:= name; Key =:= hostname -> none;
+option(Key, Name) when is_atom(Name), Key =:= name orelse Key =:= hostname ->
+    host_name(Key, Name, atom_to_binary(Name), Name);
+option(Key, Name) when Key =:= name; Key =:= hostname ->
+    Text = text(Key, Name),
+    host_name(Key, Name, Text, Text);
 option(owner, Pid) when is_pid(Pid), node(Pid) =:= node() -> Pid;
 option(mem, Mem) -> mem(Mem, Mem);
 option(kernel, default) -> default;
@@ -320,10 +325,10 @@ text(Key, _Value, Given) ->
     throw({bad_option, Key, Given}).
 
 %% RFC 1123, section 2.1; Linux takes 64 bytes.
-host_name(Given, Text, Name) ->
+host_name(Key, Given, Text, Name) ->
     case re:run(Text, "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$", [{capture, none}]) of
         match -> Name;
-        nomatch -> throw({bad_option, name, Given})
+        nomatch -> throw({bad_option, Key, Given})
     end.
 
 mem(Mem, Given) ->
@@ -580,6 +585,15 @@ born(bess, N) -> ["vec", integer_to_list(N)].
 socket(N) ->
     <<"net", (integer_to_binary(N))/binary>>.
 
+%% @doc An address of one station, from text or as six bytes.
+-spec parse_mac(term()) -> {ok, <<_:48>>} | error.
+parse_mac(Given) ->
+    try
+        {ok, mac(Given)}
+    catch
+        throw:{bad_option, mac, _} -> error
+    end.
+
 %% @doc An address as text.
 -spec format_mac(<<_:48>>) -> binary().
 format_mac(Mac) ->
@@ -591,9 +605,9 @@ is_file(#{image := #{type := Type}}) -> Type =:= squashfs orelse Type =:= ext4.
 %% Among others what interfaces are to be called, and their addresses: for a
 %% virtio card the kernel's command line has no place.
 config(#{transport := Transport} = Machine, Kernel) ->
-    #{name := Name, init := Init, disk := Disk, files := Files, share := Shares} = Machine,
+    #{init := Init, disk := Disk, files := Files, share := Shares} = Machine,
     Pairs =
-        [[<<"hostname=">>, host_name_of(Name)] || Name =/= none] ++
+        [[<<"hostname=">>, Name] || Name <- host_name_of(Machine)] ++
             [<<"agent=true">> || evum_kernel:has_serial(Kernel)] ++
             [
                 [<<"interface=">>, born(Transport, N), $,, Interface, $,, format_mac(Mac)]
@@ -610,8 +624,10 @@ config(#{transport := Transport} = Machine, Kernel) ->
 init(default) -> [<<"init=/bin/bash">>, <<"instead=/bin/sh">>];
 init(Argv) -> [[<<"init=">>, Arg] || Arg <- Argv].
 
-host_name_of(Name) when is_atom(Name) -> atom_to_binary(Name);
-host_name_of(Name) -> Name.
+host_name_of(#{hostname := none, name := none}) -> [];
+host_name_of(#{hostname := none, name := Name}) -> host_name_of(#{hostname => Name});
+host_name_of(#{hostname := Name}) when is_atom(Name) -> [atom_to_binary(Name)];
+host_name_of(#{hostname := Name}) -> [Name].
 
 links(#{image := Image, transport := Transport} = Machine, #{modules := Modules}) ->
     image_links(Image, Machine) ++

@@ -28,6 +28,7 @@ bad_options_test_() ->
             {init, ["/bin/sh", 7]},
             {name, "two words"},
             {name, "-r1"},
+            {hostname, "two words"},
             {name, lists:duplicate(65, $a)},
             {owner, not_a_pid},
             {switch, 7},
@@ -190,6 +191,20 @@ transport_test_() ->
         ?_assertEqual(
             {error, {bad_option, transport, daemon}}, evum_machine:with_kernel(Daemon, New)
         )
+    ].
+
+host_name_test_() ->
+    [
+        ?_assertMatch(<<Expected:(byte_size(Expected))/binary, 0, _/binary>>, begin
+            {ok, M} = evum_machine:describe(Options#{switch => none}),
+            proplists:get_value(config, evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([])))
+        end)
+     || {Expected, Options} <- [
+            {<<"hostname=r1">>, #{name => 'lab.r1', hostname => "r1"}},
+            {<<"hostname=lab.r1">>, #{name => 'lab.r1'}},
+            {<<"hostname=r1">>, #{hostname => r1}},
+            {<<"init=/bin/bash">>, #{}}
+        ]
     ].
 
 %% No path of the host is on the command line, so none can break it.

@@ -1,0 +1,755 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The description of a lab, brought into one form, and all that is wrong
+%% with it.
+%%
+%% A description is a map. Names are atoms, strings or binaries; they come out as
+%% binaries.
+%%
+%% <table>
+%% <tr><td>`name'</td><td>of the lab. Its machines are registered as
+%%   `Lab.Machine'. Default: one that is free</td></tr>
+%% <tr><td>`machines'</td><td>a map of names to options, see below</td></tr>
+%% <tr><td>`defaults'</td><td>options of all machines, which their own
+%%   override</td></tr>
+%% <tr><td>`switches'</td><td>a map of names to maps: options of
+%%   {@link evum_switch_options}, `uplink', `{Kind, Options}' as for
+%%   `evum_switch:uplink/3', `forwards', a list of `{tcp | udp, Host, Guest}' as
+%%   for `evum_switch:forward/4', and `subnet' as of a link</td></tr>
+%% <tr><td>`links'</td><td>a list of `{End, End}' or `{End, End, Options}'. An
+%%   end is an interface, `{Machine, Interface}', or the name of a
+%%   switch</td></tr>
+%% <tr><td>`addressing'</td><td>`{ipv4 | ipv6, "10.0.0.0/8"}', or a list of the
+%%   two: each collision domain gets a subnet, and each of its interfaces an
+%%   address, where none are given by hand. Default: `none'</td></tr>
+%% <tr><td>`all_or_nothing'</td><td>whether a machine that does not start ends the
+%%   lab's start, and all that runs of it. Default: `true'</td></tr>
+%% <tr><td>`seed'</td><td>of all that is random in the lab, an integer. Default: a
+%%   random one</td></tr>
+%% </table>
+%%
+%% A machine takes the options of {@link evum_machine} but for `name', `owner',
+%% `switch' and `mac', and:
+%%
+%% <table>
+%% <tr><td>`interfaces'</td><td>a map of names to `#{mac, addresses, mtu}', or to
+%%   addresses alone. Only those need be named that are more than an end of a
+%%   link</td></tr>
+%% <tr><td>`routes', `resolver'</td><td>as for {@link evum_netconf}</td></tr>
+%% <tr><td>`sysctl'</td><td>a map, `#{"net.ipv4.ip_forward" => 1}'</td></tr>
+%% <tr><td>`startup'</td><td>a command, or a list of commands, as for `evum:cmd/3',
+%%   which are run once the addresses are set. One that does not exit with 0 is a
+%%   failure of the machine's start</td></tr>
+%% <tr><td>`shutdown'</td><td>the same, before the machine is stopped; what fails
+%%   then is only told</td></tr>
+%% <tr><td>`env'</td><td>variables for these commands, a map</td></tr>
+%% <tr><td>`depends'</td><td>machines that have to be up first</td></tr>
+%% <tr><td>`boot_timeout'</td><td>ms until the machine's agent answers. Default:
+%%   60000</td></tr>
+%% <tr><td>`startup_timeout'</td><td>ms that each command of `startup' and
+%%   `shutdown' may take. Default: 60000</td></tr>
+%% </table>
+%%
+%% Options of a link: `up' (default: `true'); `subnet', `"10.1.0.0/24"', `none', or
+%% `auto', what `addressing' gives (the default); `port', options of
+%% `evum_switch:set_port/3' for the switch's port, such as its VLANs; and
+%% impairments, in both directions: `delay', `jitter', `distribution', `correlation', `loss',
+%% `duplicate', `corrupt', `reorder', `rate', `burst', `limit'.
+-module(evum_lab_spec).
+
+-export([parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1, format/1]).
+
+-export_type([lab/0, machine/0, interface/0, switch/0, link/0, link_end/0, name/0]).
+-export_type([port_id/0, domain/0, thing/0, problem/0]).
+
+-define(TIMEOUT, 60000).
+%% The name of a machine, with that of its lab in front: what evum_machine takes, bytes.
+-define(NAME_MAX, 64).
+-define(SEED_MAX, 16#ffffffff).
+-define(IMPAIRMENTS, [
+    delay, jitter, distribution, correlation, loss, duplicate, corrupt, reorder, rate, burst, limit
+]).
+
+-type name() :: binary().
+%% Machine and interface.
+-type port_id() :: {name(), name()}.
+-type link_end() :: port_id() | name().
+-type interface() :: #{
+    mac := binary(),
+    addresses := [unicode:chardata()],
+    mtu => pos_integer()
+}.
+-type machine() :: #{
+    %% for evum_machine
+    options := #{atom() => term()},
+    interfaces := #{name() => interface()},
+    routes := [term()],
+    resolver => [term()],
+    sysctl := #{unicode:chardata() => term()},
+    startup := [command()],
+    shutdown := [command()],
+    env := #{unicode:chardata() => unicode:chardata()},
+    depends := [name()],
+    boot_timeout := timeout(),
+    startup_timeout := timeout()
+}.
+-type command() :: unicode:chardata() | [unicode:chardata(), ...].
+-type switch() :: #{
+    %% for evum_switch
+    options := #{atom() => term()},
+    subnet := subnet(),
+    uplink => {Kind :: atom(), Options :: term()},
+    forwards := [{tcp | udp, term(), term()}]
+}.
+-type subnet() :: auto | none | unicode:chardata().
+%% The ends are in the order of Erlang's terms, ports first: they are what makes
+%% a link the same in two descriptions.
+-type link() :: #{
+    ends := {link_end(), link_end()},
+    up := boolean(),
+    subnet := subnet(),
+    port := #{atom() => term()},
+    impair := #{atom() => term()}
+}.
+-type lab() :: #{
+    name := none | name(),
+    machines := #{name() => machine()},
+    switches := #{name() => switch()},
+    links := [link()],
+    addressing := [{ipv4 | ipv6, unicode:chardata()}],
+    all_or_nothing := boolean(),
+    seed := random | non_neg_integer()
+}.
+%% A collision domain: the switches that are joined by links, or the two ends of
+%% a link between interfaces.
+-type domain() :: {switches, [name(), ...]} | {wire, port_id(), port_id()}.
+-type thing() ::
+    lab
+    | {file, file:filename_all()}
+    | {machine, term()}
+    | {interface, term(), term()}
+    | {switch, term()}
+    | {link, term()}.
+%% What is wrong, and with what.
+-type problem() ::
+    {thing(),
+        {bad_option, Key :: term(), Value :: term()}
+        | {image, evum_image:reason()}
+        | bad_name
+        | duplicate
+        | used_twice
+        | {no_machine, term()}
+        | {no_switch, term()}
+        | {bad_address, term()}
+        | {address_twice, Address :: binary(), thing()}
+        | {mac_twice, Mac :: binary(), thing()}
+        | {cycle, [name()]}
+        | {no_room, Pool :: term()}
+        | {unreadable, Posix :: atom()}
+        | {line, Line :: pos_integer(), Text :: binary()}
+        | term()}.
+
+%% @equiv parse(Description, #{})
+-spec parse(term()) -> {ok, lab()} | {error, [problem(), ...]}.
+parse(Given) ->
+    parse(Given, #{}).
+
+%% @doc A description in its one form, or all that can be found wrong with it
+%% without asking the host. Planned addresses stay, where they can, what
+%% interfaces have had.
+-spec parse(term(), evum_lab_address:kept()) -> {ok, lab()} | {error, [problem(), ...]}.
+parse(Given, Kept) when is_map(Given) ->
+    Keys = [name, machines, defaults, switches, links, addressing, all_or_nothing, seed],
+    Unknown = [{lab, {bad_option, K, V}} || {K, V} <- maps:to_list(maps:without(Keys, Given))],
+    {Name, P1} = lab_name(maps:get(name, Given, none)),
+    {Defaults, P2} = defaults(maps:get(defaults, Given, #{})),
+    {Machines0, P3} = named(machines, machine, maps:get(machines, Given, #{})),
+    {Switches0, P4} = named(switches, switch, maps:get(switches, Given, #{})),
+    Both = [{{machine, N}, duplicate} || {N, _} <- Machines0, lists:keymember(N, 1, Switches0)],
+    {Machines1, P5} = each(fun(N, O) -> machine(N, O, Defaults) end, Machines0),
+    {Switches, P6} = each(fun switch/2, Switches0),
+    {Links, P7} = links(maps:get(links, Given, []), Machines1, Switches),
+    Machines = with_linked(Machines1, Links),
+    Long = [
+        {{machine, N}, bad_name}
+     || Name =/= none, N <- maps:keys(Machines), byte_size(Name) + 1 + byte_size(N) > ?NAME_MAX
+    ],
+    {Addressing, P8} = addressing(maps:get(addressing, Given, none)),
+    P9 = [
+        {lab, {bad_option, K, V}}
+     || {K, V} <- maps:to_list(maps:with([all_or_nothing, seed], Given)), not is_good(K, V)
+    ],
+    Lab = #{
+        name => Name,
+        machines => Machines,
+        switches => Switches,
+        links => Links,
+        addressing => Addressing,
+        all_or_nothing => maps:get(all_or_nothing, Given, true),
+        seed => maps:get(seed, Given, random)
+    },
+    Problems =
+        Unknown ++ P1 ++ P2 ++ P3 ++ P4 ++ Both ++ P5 ++ P6 ++ P7 ++ Long ++ P8 ++ P9 ++ depends(Machines),
+    case Problems of
+        [] -> addresses(Lab, Kept);
+        _ -> {error, Problems}
+    end;
+parse(Given, _Kept) ->
+    {error, [{lab, {bad_option, lab, Given}}]}.
+
+%% Planned addresses, and then what interfaces have in common that they must not.
+addresses(Lab, Kept) ->
+    case evum_lab_address:plan(Lab, Kept) of
+        {ok, Planned} ->
+            case twice(Planned) of
+                [] -> {ok, Planned};
+                Problems -> {error, Problems}
+            end;
+        {error, Problems} ->
+            {error, Problems}
+    end.
+
+%% @doc A description from a file of Erlang terms: one map, or the entries of
+%% one, `{machines, #{...}}.'
+-spec read(file:filename_all()) -> {ok, map()} | {error, [problem(), ...]}.
+read(Path) ->
+    case file:consult(Path) of
+        {ok, [Map]} when is_map(Map) ->
+            {ok, Map};
+        {ok, Terms} ->
+            case [Term || Term <- Terms, not is_entry(Term)] of
+                [] -> from_entries(Path, Terms);
+                [Bad | _] -> {error, [{{file, Path}, {bad_option, lab, Bad}}]}
+            end;
+        {error, {Line, Module, Reason}} ->
+            Text = unicode:characters_to_binary(Module:format_error(Reason)),
+            {error, [{{file, Path}, {line, Line, Text}}]};
+        {error, Posix} ->
+            {error, [{{file, Path}, {unreadable, Posix}}]}
+    end.
+
+is_entry({Key, _}) -> is_atom(Key);
+is_entry(_) -> false.
+
+from_entries(Path, Terms) ->
+    Keys = [Key || {Key, _} <- Terms],
+    case Keys -- lists:usort(Keys) of
+        [] -> {ok, maps:from_list(Terms)};
+        Twice -> {error, [{{file, Path}, {bad_option, K, twice}} || K <- lists:usort(Twice)]}
+    end.
+
+%%% The lab -------------------------------------------------------------------
+
+lab_name(none) ->
+    {none, []};
+lab_name(Given) ->
+    case name(Given) of
+        {ok, Name} -> {Name, []};
+        error -> {none, [{lab, {bad_option, name, Given}}]}
+    end.
+
+is_good(all_or_nothing, Value) -> is_boolean(Value);
+is_good(seed, random) -> true;
+is_good(seed, Seed) -> is_integer(Seed) andalso Seed >= 0 andalso Seed =< ?SEED_MAX.
+
+defaults(Given) when is_map(Given) ->
+    Own = [interfaces, depends],
+    {maps:without(Own, Given), [{lab, {bad_option, defaults, K}} || K <- Own, is_map_key(K, Given)]};
+defaults(Given) ->
+    {#{}, [{lab, {bad_option, defaults, Given}}]}.
+
+addressing(none) ->
+    {[], []};
+addressing(Given) when is_list(Given) ->
+    Bad = [{lab, {bad_option, addressing, One}} || One <- Given, not is_pool(One)],
+    Families = [Family || {Family, _} <- Given],
+    case Families -- lists:usort(Families) of
+        [] -> {Given, Bad};
+        _ -> {[], [{lab, {bad_option, addressing, Given}}]}
+    end;
+addressing(Given) ->
+    addressing([Given]).
+
+is_pool({Family, Text}) when Family =:= ipv4; Family =:= ipv6 ->
+    case evum_lab_address:subnet(Text) of
+        {ok, Family, _} -> true;
+        _ -> false
+    end;
+is_pool(_) ->
+    false.
+
+%% Names are as of hosts: RFC 1123, section 2.1; Linux takes 64 bytes.
+name(Given) when is_atom(Given), Given =/= undefined ->
+    name(atom_to_binary(Given));
+name(Given) when is_binary(Given); is_list(Given) ->
+    try unicode:characters_to_binary(Given) of
+        Text when is_binary(Text) ->
+            Regex = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$",
+            case re:run(Text, Regex, [{capture, none}, dollar_endonly]) of
+                match -> {ok, Text};
+                nomatch -> error
+            end;
+        _ ->
+            error
+    catch
+        error:badarg -> error
+    end;
+name(_) ->
+    error.
+
+%% A map, or a list of pairs in which a name may be twice.
+named(_Key, Kind, Given) when is_map(Given) ->
+    named_list(Kind, lists:sort(maps:to_list(Given)), [], []);
+named(Key, Kind, Given) when is_list(Given) ->
+    case lists:all(fun(E) -> is_tuple(E) andalso tuple_size(E) =:= 2 end, Given) of
+        true -> named_list(Kind, Given, [], []);
+        false -> {[], [{lab, {bad_option, Key, Given}}]}
+    end;
+named(Key, _Kind, Given) ->
+    {[], [{lab, {bad_option, Key, Given}}]}.
+
+named_list(_Kind, [], Named, Problems) ->
+    {lists:reverse(Named), lists:reverse(Problems)};
+named_list(Kind, [{Given, Options} | Rest], Named, Problems) ->
+    case name(Given) of
+        {ok, Name} ->
+            case lists:keymember(Name, 1, Named) of
+                false -> named_list(Kind, Rest, [{Name, Options} | Named], Problems);
+                true -> named_list(Kind, Rest, Named, [{{Kind, Name}, duplicate} | Problems])
+            end;
+        error ->
+            named_list(Kind, Rest, Named, [{{Kind, Given}, bad_name} | Problems])
+    end.
+
+each(Fun, Named) ->
+    {Made, Problems} = lists:unzip([
+        begin
+            {One, Wrong} = Fun(Name, Options),
+            {{Name, One}, Wrong}
+        end
+     || {Name, Options} <- Named
+    ]),
+    {maps:from_list(Made), lists:append(Problems)}.
+
+%%% Machines ------------------------------------------------------------------
+
+-define(MACHINE_KEYS, [
+    interfaces,
+    routes,
+    resolver,
+    sysctl,
+    startup,
+    shutdown,
+    env,
+    depends,
+    boot_timeout,
+    startup_timeout
+]).
+
+machine(Name, Given, Defaults) when is_map(Given) ->
+    All = maps:merge(Defaults, Given),
+    Options = maps:without(?MACHINE_KEYS, All),
+    Allowed = maps:keys(evum_machine:defaults()) -- [name, owner, switch, mac],
+    Unknown = [
+        {{machine, Name}, {bad_option, K, V}}
+     || {K, V} <- maps:to_list(maps:without(Allowed, Options))
+    ],
+    {Interfaces, P1} = interfaces(Name, maps:get(interfaces, All, #{})),
+    {Own, P2} = own(Name, maps:with(?MACHINE_KEYS -- [interfaces], All)),
+    {Own#{options => maps:with(Allowed, Options), interfaces => Interfaces}, Unknown ++ P1 ++ P2};
+machine(Name, Given, Defaults) ->
+    {Machine, _} = machine(Name, #{}, Defaults),
+    {Machine, [{{machine, Name}, {bad_option, options, Given}}]}.
+
+own(Name, Given) ->
+    Builtin = #{
+        routes => [],
+        sysctl => #{},
+        startup => [],
+        shutdown => [],
+        env => #{},
+        depends => [],
+        boot_timeout => ?TIMEOUT,
+        startup_timeout => ?TIMEOUT
+    },
+    maps:fold(
+        fun(Key, Value, {Own, Problems}) ->
+            case own_value(Key, Value) of
+                {ok, Good} -> {Own#{Key => Good}, Problems};
+                error -> {Own, [{{machine, Name}, {bad_option, Key, Value}} | Problems]}
+            end
+        end,
+        {Builtin, []},
+        Given
+    ).
+
+own_value(Key, Value) when Key =:= routes; Key =:= resolver ->
+    case evum_netconf:plan(#{Key => Value}) of
+        {ok, _} -> {ok, Value};
+        {error, _} -> error
+    end;
+own_value(Key, Value) when Key =:= startup; Key =:= shutdown ->
+    commands(Value);
+own_value(env, Env) when is_map(Env) ->
+    good(lists:all(fun({K, V}) -> is_word(K) andalso is_text(V) end, maps:to_list(Env)), Env);
+own_value(sysctl, Settings) when is_map(Settings) ->
+    good(lists:all(fun is_setting/1, maps:to_list(Settings)), Settings);
+own_value(depends, Names) when is_list(Names) ->
+    Found = [Name || Given <- Names, {ok, Name} <- [name(Given)]],
+    good(length(Found) =:= length(Names), lists:usort(Found));
+own_value(Key, Ms) when Key =:= boot_timeout; Key =:= startup_timeout ->
+    good(Ms =:= infinity orelse (is_integer(Ms) andalso Ms > 0), Ms);
+own_value(_, _) ->
+    error.
+
+good(true, Value) -> {ok, Value};
+good(false, _Value) -> error.
+
+%% One command as a string, or several.
+commands(Given) ->
+    case is_text(Given) andalso Given =/= [] of
+        true -> {ok, [Given]};
+        false when is_list(Given) -> good(lists:all(fun is_command/1, Given), Given);
+        false -> error
+    end.
+
+is_command([First | _] = Argv) when not is_integer(First) -> lists:all(fun is_text/1, Argv);
+is_command(Command) -> is_word(Command).
+
+is_text(Text) when is_binary(Text); is_list(Text) ->
+    try unicode:characters_to_binary(Text) of
+        Bytes when is_binary(Bytes) -> binary:match(Bytes, <<0>>) =:= nomatch andalso is_flat(Text);
+        _ -> false
+    catch
+        error:badarg -> false
+    end;
+is_text(_) ->
+    false.
+
+%% A list of strings is a command with arguments, or several commands.
+is_flat(Text) -> is_binary(Text) orelse lists:all(fun is_integer/1, Text).
+
+is_word(Text) -> is_text(Text) andalso iolist_size(unicode:characters_to_binary(Text)) > 0.
+
+is_setting({Key, Value}) ->
+    is_text(Key) andalso
+        re:run(Key, "^[A-Za-z0-9_.*/-]+$", [{capture, none}, dollar_endonly]) =:= match andalso
+        (is_integer(Value) orelse is_text(Value)).
+
+interfaces(Machine, Given) when is_map(Given) ->
+    lists:foldl(
+        fun({Name, Options}, {Made, Problems}) ->
+            case interface_name(Name) of
+                {ok, Interface} when not is_map_key(Interface, Made) ->
+                    {One, Wrong} = interface(Machine, Interface, Options),
+                    {Made#{Interface => One}, Wrong ++ Problems};
+                {ok, Interface} ->
+                    {Made, [{{interface, Machine, Interface}, duplicate} | Problems]};
+                error ->
+                    {Made, [{{interface, Machine, Name}, bad_name} | Problems]}
+            end
+        end,
+        {#{}, []},
+        maps:to_list(Given)
+    );
+interfaces(Machine, Given) ->
+    {#{}, [{{machine, Machine}, {bad_option, interfaces, Given}}]}.
+
+%% IFNAMSIZ of linux/if.h is 16, with a NUL; `lo' is taken.
+interface_name(Name) when is_atom(Name) ->
+    interface_name(atom_to_binary(Name));
+interface_name(Name) ->
+    case name(Name) of
+        {ok, Text} ->
+            Regex = "^(?!lo$)[a-z][a-z0-9._-]{0,14}$",
+            case re:run(Text, Regex, [{capture, none}, dollar_endonly]) of
+                match -> {ok, Text};
+                nomatch -> error
+            end;
+        error ->
+            error
+    end.
+
+interface(Machine, Name, Addresses) when is_list(Addresses) ->
+    interface(Machine, Name, #{addresses => Addresses});
+interface(Machine, Name, Given) when is_map(Given) ->
+    Thing = {interface, Machine, Name},
+    Unknown = [
+        {Thing, {bad_option, K, V}}
+     || {K, V} <- maps:to_list(maps:without([mac, addresses, mtu], Given))
+    ],
+    {Mac, P1} =
+        case mac(maps:get(mac, Given, random), Machine, Name) of
+            {ok, Text} -> {Text, []};
+            error -> {<<>>, [{Thing, {bad_option, mac, maps:get(mac, Given)}}]}
+        end,
+    P2 =
+        case evum_netconf:plan(#{Name => maps:with([addresses, mtu], Given)}) of
+            {ok, _} -> [];
+            {error, {bad_option, _, #{}}} -> [{Thing, {bad_option, interface, maps:remove(mac, Given)}}];
+            {error, {bad_option, _, Bad}} -> [{Thing, {bad_address, Bad}}]
+        end,
+    Addresses = maps:get(addresses, Given, []),
+    {(maps:with([mtu], Given))#{mac => Mac, addresses => Addresses}, Unknown ++ P1 ++ P2};
+interface(Machine, Name, Given) ->
+    {(default_interface(Machine, Name)), [{{interface, Machine, Name}, {bad_option, interface, Given}}]}.
+
+default_interface(Machine, Name) ->
+    {ok, Mac} = mac(random, Machine, Name),
+    #{mac => Mac, addresses => []}.
+
+%% The same each time: what a lab shows shall not depend on chance. Locally
+%% administered, and of one station (IEEE 802).
+mac(random, Machine, Name) ->
+    <<Bytes:5/binary, _/binary>> = erlang:md5([Machine, $/, Name]),
+    {ok, evum_machine:format_mac(<<2, Bytes/binary>>)};
+mac(Given, _Machine, _Name) ->
+    case evum_machine:parse_mac(Given) of
+        {ok, Mac} -> {ok, evum_machine:format_mac(Mac)};
+        error -> error
+    end.
+
+%% Interfaces that only links name.
+with_linked(Machines, Links) ->
+    Ports = [Port || #{ends := {A, B}} <- Links, Port <- [A, B], is_tuple(Port)],
+    lists:foldl(
+        fun({M, I}, Acc) ->
+            #{M := #{interfaces := Interfaces} = Machine} = Acc,
+            case Interfaces of
+                #{I := _} -> Acc;
+                #{} -> Acc#{M := Machine#{interfaces := Interfaces#{I => default_interface(M, I)}}}
+            end
+        end,
+        Machines,
+        Ports
+    ).
+
+depends(Machines) ->
+    Nowhere = [
+        {{machine, N}, {no_machine, On}}
+     || {N, #{depends := Depends}} <- maps:to_list(Machines), On <- Depends, not is_map_key(On, Machines)
+    ],
+    Edges = maps:map(fun(_, #{depends := Depends}) -> Depends end, Machines),
+    Nowhere ++ [{lab, {cycle, Cycle}} || Cycle <- cycle(Edges)].
+
+%% What is left when all that depends on nothing is taken away, again and again,
+%% holds a cycle where it is not empty: from any of it, follow what is left.
+cycle(Edges) ->
+    Free = [N || {N, Depends} <- maps:to_list(Edges), [D || D <- Depends, is_map_key(D, Edges)] =:= []],
+    case {Free, maps:size(Edges)} of
+        {_, 0} -> [];
+        {[], _} -> [follow(hd(maps:keys(Edges)), Edges, [])];
+        {_, _} -> cycle(maps:without(Free, Edges))
+    end.
+
+follow(Name, Edges, Seen) ->
+    case lists:member(Name, Seen) of
+        true ->
+            {Before, _} = lists:splitwith(fun(N) -> N =/= Name end, Seen),
+            [Name | lists:reverse(Before)] ++ [Name];
+        false ->
+            Next = hd([D || D <- maps:get(Name, Edges), is_map_key(D, Edges)]),
+            follow(Next, Edges, [Name | Seen])
+    end.
+
+%%% Switches ------------------------------------------------------------------
+
+switch(Name, Given) when is_map(Given) ->
+    Options = maps:without([uplink, forwards, subnet], Given),
+    {Good, P1} =
+        case evum_switch_options:switch(Options) of
+            {ok, _} when not is_map_key(name, Options) -> {Options, []};
+            {ok, #{name := N}} -> {#{}, [{{switch, Name}, {bad_option, name, N}}]};
+            {error, Bad} -> {#{}, [{{switch, Name}, Bad}]}
+        end,
+    P2 = [
+        {{switch, Name}, {bad_option, K, V}}
+     || {K, V} <- maps:to_list(maps:with([uplink, forwards, subnet], Given)), not is_switch_value(K, V)
+    ],
+    Switch = maps:merge(
+        #{options => Good, subnet => auto, forwards => []},
+        maps:with([uplink, forwards, subnet], Given)
+    ),
+    {Switch, P1 ++ P2};
+switch(Name, Given) ->
+    {Switch, _} = switch(Name, #{}),
+    {Switch, [{{switch, Name}, {bad_option, options, Given}}]}.
+
+is_switch_value(uplink, {Kind, Options}) -> is_atom(Kind) andalso is_map(Options);
+is_switch_value(forwards, Forwards) -> is_list(Forwards) andalso lists:all(fun is_forward/1, Forwards);
+is_switch_value(subnet, Subnet) -> is_subnet(Subnet);
+is_switch_value(_, _) -> false.
+
+is_forward({Protocol, _, _}) -> Protocol =:= tcp orelse Protocol =:= udp;
+is_forward(_) -> false.
+
+is_subnet(Subnet) when Subnet =:= auto; Subnet =:= none -> true;
+is_subnet(Subnet) -> evum_lab_address:subnet(Subnet) =/= error.
+
+%%% Links ---------------------------------------------------------------------
+
+links(Given, Machines, Switches) when is_list(Given) ->
+    {Made, Problems} = lists:unzip([link(Link, Machines, Switches) || Link <- Given]),
+    Links = lists:append(Made),
+    Ports = [Port || #{ends := {A, B}} <- Links, Port <- [A, B], is_tuple(Port)],
+    Twice = [{{interface, M, I}, used_twice} || {M, I} <- lists:usort(Ports -- lists:usort(Ports))],
+    {Links, lists:append(Problems) ++ Twice};
+links(Given, _Machines, _Switches) ->
+    {[], [{lab, {bad_option, links, Given}}]}.
+
+link({A, B}, Machines, Switches) ->
+    link({A, B, #{}}, Machines, Switches);
+link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options) ->
+    P1 = [
+        {{link, Given}, {bad_option, K, V}}
+     || {K, V} <- maps:to_list(Options), not is_link_option(K, V)
+    ],
+    case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
+        {{ok, Same}, {ok, Same}} when is_binary(Same) ->
+            {[], [{{link, Given}, used_twice} | P1]};
+        {{ok, A}, {ok, B}} ->
+            Link = #{
+                ends => {min(A, B), max(A, B)},
+                up => maps:get(up, Options, true),
+                subnet => maps:get(subnet, Options, auto),
+                port => maps:get(port, Options, #{}),
+                impair => maps:with(?IMPAIRMENTS, Options)
+            },
+            {[Link], P1};
+        Ends ->
+            {[], [{{link, Given}, Reason} || {error, Reason} <- tuple_to_list(Ends)] ++ P1}
+    end;
+link(Given, _Machines, _Switches) ->
+    {[], [{{link, Given}, {bad_option, link, Given}}]}.
+
+link_end({Machine, Interface}, Machines, _Switches) ->
+    case {name(Machine), interface_name(Interface)} of
+        {{ok, M}, {ok, I}} when is_map_key(M, Machines) -> {ok, {M, I}};
+        {{ok, M}, {ok, _}} -> {error, {no_machine, M}};
+        {_, error} -> {error, {bad_option, interface, Interface}};
+        {error, _} -> {error, {no_machine, Machine}}
+    end;
+link_end(Switch, _Machines, Switches) ->
+    case name(Switch) of
+        {ok, S} when is_map_key(S, Switches) -> {ok, S};
+        {ok, S} -> {error, {no_switch, S}};
+        error -> {error, {no_switch, Switch}}
+    end.
+
+is_link_option(up, Up) -> is_boolean(Up);
+is_link_option(subnet, Subnet) -> is_subnet(Subnet);
+is_link_option(port, Options) -> is_map(Options);
+is_link_option(Key, _) -> lists:member(Key, ?IMPAIRMENTS).
+
+%%% What there must not be twice ----------------------------------------------
+
+%% @doc The collision domains, each with its ports in the order of the links.
+-spec domains(lab()) -> [{domain(), [port_id()]}].
+domains(#{switches := Switches, links := Links}) ->
+    Trunks = [{A, B} || #{ends := {A, B}} <- Links, is_binary(A)],
+    Groups = lists:foldl(fun join/2, [[S] || S <- lists:sort(maps:keys(Switches))], Trunks),
+    Wires = [
+        {{wire, A, B}, [A, B]}
+     || #{ends := {A, B}} <- Links, is_tuple(A), is_tuple(B)
+    ],
+    [
+        {{switches, Group}, [A || #{ends := {A, B}} <- Links, is_tuple(A), lists:member(B, Group)]}
+     || Group <- Groups
+    ] ++ Wires.
+
+join({A, B}, Groups) ->
+    {Joined, Rest} = lists:partition(fun(G) -> lists:member(A, G) orelse lists:member(B, G) end, Groups),
+    [lists:usort(lists:append(Joined)) | Rest].
+
+%% @doc Interfaces in the order in which a machine has them.
+-spec sorted(#{name() => Any}) -> [{name(), Any}].
+sorted(Interfaces) ->
+    lists:sort(
+        fun({A, _}, {B, _}) -> {byte_size(A), A} =< {byte_size(B), B} end, maps:to_list(Interfaces)
+    ).
+
+%% @doc The links that a machine or switch has an end of.
+-spec links_of(name(), lab()) -> [link()].
+links_of(Name, #{links := Links}) ->
+    [
+        Link
+     || #{ends := {A, B}} = Link <- Links,
+        lists:any(fun(End) -> End =:= Name orelse (is_tuple(End) andalso element(1, End) =:= Name) end, [A, B])
+    ].
+
+twice(#{machines := Machines} = Lab) ->
+    Of = fun(Field, {M, I}) ->
+        #{M := #{interfaces := #{I := Interface}}} = Machines,
+        case Field of
+            mac -> [maps:get(mac, Interface)];
+            addresses -> [evum_lab_address:host(A) || A <- maps:get(addresses, Interface)]
+        end
+    end,
+    InDomains = [{Field, Ports} || {_, Ports} <- domains(Lab), Field <- [mac, addresses]],
+    InMachines = [
+        {addresses, [{M, I} || I <- maps:keys(Interfaces)]}
+     || {M, #{interfaces := Interfaces}} <- maps:to_list(Machines)
+    ],
+    Found = [
+        {{interface, M2, I2}, {Field, Value, {interface, M1, I1}}}
+     || {Field, Ports} <- InDomains ++ InMachines,
+        Values <- [[{V, Port} || Port <- lists:sort(Ports), V <- Of(Field, Port)]],
+        {{V1, {M1, I1}}, {Value, {M2, I2}}} <- pairs(lists:sort(Values)),
+        V1 =:= Value
+    ],
+    lists:usort([
+        case What of
+            {mac, V, Other} -> {Thing, {mac_twice, V, Other}};
+            {addresses, V, Other} -> {Thing, {address_twice, V, Other}}
+        end
+     || {Thing, What} <- Found
+    ]).
+
+pairs([A, B | Rest]) -> [{A, B} | pairs([B | Rest])];
+pairs(_) -> [].
+
+%%% For people ----------------------------------------------------------------
+
+%% @doc A problem as one line of text.
+-spec format(problem()) -> unicode:chardata().
+format({Thing, Reason}) ->
+    [thing(Thing), ": ", reason(Reason)].
+
+thing(lab) -> "the lab";
+thing({file, Path}) -> Path;
+thing({machine, Name}) -> ["machine ", text(Name)];
+thing({interface, Machine, Name}) -> ["interface ", text(Machine), $:, text(Name)];
+thing({switch, Name}) -> ["switch ", text(Name)];
+thing({link, Link}) when is_tuple(Link), tuple_size(Link) >= 2 ->
+    ["link ", link_text(element(1, Link)), " - ", link_text(element(2, Link))];
+thing({link, Link}) -> ["link ", text(Link)].
+
+link_text({Machine, Interface}) -> [text(Machine), $:, text(Interface)];
+link_text(Switch) -> text(Switch).
+
+reason({bad_option, Key, Value}) -> ["bad option ", text(Key), ": ", text(Value)];
+reason({image, {no_image, Name, Hint}}) -> ["no image ", text(Name), " (", Hint, ")"];
+reason({image, Reason}) -> ["image: ", text(Reason)];
+reason(bad_name) -> "not a name";
+reason(duplicate) -> "the name is there twice";
+reason(used_twice) -> "an end of two links";
+reason({no_machine, Name}) -> ["there is no machine ", text(Name)];
+reason({no_switch, Name}) -> ["there is no switch ", text(Name)];
+reason({bad_address, Address}) -> ["not an address: ", text(Address)];
+reason({address_twice, Address, Other}) -> ["address ", Address, " is that of ", thing(Other)];
+reason({mac_twice, Mac, Other}) -> ["address ", Mac, " is that of ", thing(Other)];
+reason({cycle, Names}) -> ["depends in a circle: ", lists:join(", ", Names)];
+reason({no_room, Pool}) -> ["no room for all subnets in ", text(Pool)];
+reason({unreadable, Posix}) -> ["cannot be read: ", file:format_error(Posix)];
+reason({line, Line, Text}) -> ["line ", integer_to_list(Line), ": ", Text];
+reason(Reason) -> text(Reason).
+
+text(Term) ->
+    case is_printable(Term) of
+        true -> Term;
+        false -> io_lib:format("~0tp", [Term])
+    end.
+
+is_printable(Text) when is_binary(Text) ->
+    is_printable(unicode:characters_to_list(Text));
+is_printable(Text) ->
+    is_list(Text) andalso Text =/= [] andalso io_lib:printable_unicode_list(Text).

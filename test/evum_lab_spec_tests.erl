@@ -1,0 +1,231 @@
+%% SPDX-License-Identifier: Apache-2.0
+-module(evum_lab_spec_tests).
+
+-include_lib("proper/include/proper.hrl").
+-include_lib("eunit/include/eunit.hrl").
+
+-import(evum_lab_spec, [parse/1]).
+
+one_form_test() ->
+    {ok, Lab} = parse(#{
+        name => net,
+        machines => #{
+            r1 => #{
+                image => tiny,
+                startup => ["sysctl -w net.ipv4.ip_forward=1", ["true", "x"]],
+                interfaces => #{eth1 => ["10.1.0.1/24"], lo2 => #{mac => <<2, 0, 0, 0, 0, 9>>}}
+            },
+            "r2" => #{depends => [r1], mem => 48, startup => "true"},
+            <<"pc1">> => #{}
+        },
+        defaults => #{mem => 32, env => #{"A" => "b"}},
+        switches => #{a => #{ageing => 1000}},
+        links => [
+            {a, {pc1, eth0}},
+            {{r1, eth0}, "a", #{port => #{isolated => true}}},
+            {{r2, eth0}, {"r1", <<"eth1">>}, #{delay => {10, ms}, rate => {5, mbit}, loss => 0.01, up => false}}
+        ]
+    }),
+    #{name := <<"net">>, machines := #{<<"r1">> := R1, <<"r2">> := R2, <<"pc1">> := Pc1}, links := Links} = Lab,
+    ?assertMatch(
+        #{
+            options := #{image := tiny, mem := 32},
+            env := #{"A" := "b"},
+            depends := [],
+            startup := ["sysctl -w net.ipv4.ip_forward=1", ["true", "x"]],
+            interfaces := #{
+                <<"eth0">> := #{addresses := [], mac := <<"02:", _/binary>>},
+                <<"eth1">> := #{addresses := ["10.1.0.1/24"]},
+                <<"lo2">> := #{mac := <<"02:00:00:00:00:09">>}
+            }
+        },
+        R1
+    ),
+    ?assertMatch(#{options := #{mem := 48}, depends := [<<"r1">>], startup := ["true"]}, R2),
+    ?assertMatch(#{interfaces := #{<<"eth0">> := _}}, Pc1),
+    ?assertMatch(
+        [
+            #{ends := {{<<"pc1">>, <<"eth0">>}, <<"a">>}, up := true, impair := None1, port := None1},
+            #{ends := {{<<"r1">>, <<"eth0">>}, <<"a">>}, port := #{isolated := true}},
+            #{
+                ends := {{<<"r1">>, <<"eth1">>}, {<<"r2">>, <<"eth0">>}},
+                up := false,
+                impair := #{delay := {10, ms}, rate := {5, mbit}, loss := 0.01}
+            }
+        ] when None1 =:= #{},
+        Links
+    ).
+
+%% Addresses of cards are the same each time, and of different cards different.
+macs_test() ->
+    Two = #{machines => #{a => #{}, b => #{}}, links => [{{a, eth0}, {b, eth0}}]},
+    {ok, Lab} = parse(Two),
+    ?assertEqual({ok, Lab}, parse(Two)),
+    Macs = [Mac || {_, M} <- maps:to_list(maps:get(machines, Lab)), #{mac := Mac} <- maps:values(maps:get(interfaces, M))],
+    ?assertEqual(2, length(lists:usort(Macs))).
+
+%% Each thing that is wrong is told, by name.
+all_at_once_test() ->
+    {error, Problems} = parse(#{
+        typo => 1,
+        machines => #{
+            r1 => #{mem => 32, colour => red, depends => [r3]},
+            "r1" => #{},
+            r2 => #{startup => 7, interfaces => #{eth0 => ["10.0.0.300/24"], "e/0" => []}},
+            r3 => #{depends => [r1, ghost]},
+            'bad name' => #{},
+            a => #{}
+        },
+        switches => #{a => #{ageing => 0}},
+        links => [
+            {{r1, eth0}, a},
+            {{r1, eth0}, {r3, eth0}},
+            {{r9, eth0}, a},
+            {{r1, eth1}, nowhere},
+            {{r1, eth2}, a, #{colour => blue}},
+            bad
+        ],
+        addressing => {ipv4, "everything"},
+        all_or_nothing => perhaps
+    }),
+    Expected = [
+        {lab, {bad_option, typo, 1}},
+        {lab, {bad_option, addressing, {ipv4, "everything"}}},
+        {lab, {bad_option, all_or_nothing, perhaps}},
+        {lab, {cycle, [<<"r1">>, <<"r3">>, <<"r1">>]}},
+        {{machine, <<"r1">>}, duplicate},
+        {{machine, <<"r1">>}, {bad_option, colour, red}},
+        {{machine, <<"r2">>}, {bad_option, startup, 7}},
+        {{interface, <<"r2">>, "e/0"}, bad_name},
+        {{interface, <<"r2">>, <<"eth0">>}, {bad_address, "10.0.0.300/24"}},
+        {{machine, <<"r3">>}, {no_machine, <<"ghost">>}},
+        {{machine, 'bad name'}, bad_name},
+        {{machine, <<"a">>}, duplicate},
+        {{switch, <<"a">>}, {bad_option, ageing, 0}},
+        {{interface, <<"r1">>, <<"eth0">>}, used_twice},
+        {{link, {{r9, eth0}, a, #{}}}, {no_machine, <<"r9">>}},
+        {{link, {{r1, eth1}, nowhere, #{}}}, {no_switch, <<"nowhere">>}},
+        {{link, {{r1, eth2}, a, #{colour => blue}}}, {bad_option, colour, blue}},
+        {{link, bad}, {bad_option, link, bad}}
+    ],
+    ?assertEqual(lists:sort(Expected), lists:sort(Problems)),
+    [?assert(is_binary(unicode:characters_to_binary(evum_lab_spec:format(P)))) || P <- Problems].
+
+twice_test() ->
+    Lab = fun(A, B) ->
+        #{
+            machines => #{pc1 => #{interfaces => #{eth0 => A}}, pc2 => #{interfaces => #{eth0 => B}}},
+            switches => #{a => #{}, b => #{}},
+            links => [{{pc1, eth0}, a}, {a, b}, {{pc2, eth0}, b}]
+        }
+    end,
+    ?assertMatch({ok, _}, parse(Lab(["10.0.0.1/24"], ["10.0.0.2/24"]))),
+    ?assertEqual(
+        {error, [
+            {{interface, <<"pc2">>, <<"eth0">>},
+                {address_twice, <<"fd00::1">>, {interface, <<"pc1">>, <<"eth0">>}}}
+        ]},
+        parse(Lab(["10.0.0.1/24", "fd00::1/64"], ["10.0.0.2/24", "fd00:0::1/64"]))
+    ),
+    ?assertEqual(
+        {error, [
+            {{interface, <<"pc2">>, <<"eth0">>},
+                {mac_twice, <<"02:00:00:00:00:0a">>, {interface, <<"pc1">>, <<"eth0">>}}}
+        ]},
+        parse(Lab(#{mac => "02:00:00:00:00:0A"}, #{mac => <<2, 0, 0, 0, 0, 10>>}))
+    ),
+    %% Networks that never meet may use the same addresses.
+    ?assertMatch({ok, _}, parse((Lab(["10.0.0.1/24"], ["10.0.0.1/24"]))#{links => []})).
+
+domains_test() ->
+    {ok, Lab} = parse(#{
+        machines => #{x => #{}, y => #{}, z => #{}},
+        switches => #{a => #{}, b => #{}, c => #{}, d => #{}},
+        links => [{{x, eth0}, a}, {{y, eth0}, c}, {a, b}, {c, b}, {{y, eth1}, {z, eth1}}, {{z, eth0}, d}]
+    }),
+    P = fun(M, I) -> {atom_to_binary(M), atom_to_binary(I)} end,
+    ?assertEqual(
+        lists:sort([
+            {{switches, [<<"a">>, <<"b">>, <<"c">>]}, [P(x, eth0), P(y, eth0)]},
+            {{switches, [<<"d">>]}, [P(z, eth0)]},
+            {{wire, P(y, eth1), P(z, eth1)}, [P(y, eth1), P(z, eth1)]}
+        ]),
+        lists:sort(evum_lab_spec:domains(Lab))
+    ).
+
+read_test_() ->
+    {setup, fun() -> string:trim(os:cmd("mktemp -d")) end, fun file:del_dir_r/1, fun(Dir) ->
+        Write = fun(Text) ->
+            Path = filename:join(Dir, "a.lab"),
+            ok = file:write_file(Path, Text),
+            Path
+        end,
+        [
+            ?_assertEqual({ok, #{machines => #{}}}, evum_lab_spec:read(Write("#{machines => #{}}."))),
+            ?_assertEqual(
+                {ok, #{name => x, machines => #{r => #{}}}},
+                evum_lab_spec:read(Write("{name, x}.\n{machines, #{r => #{}}}.\n"))
+            ),
+            ?_assertMatch({error, [{{file, _}, {line, 2, _}}]}, evum_lab_spec:read(Write("{name, x}.\n{machines, ]}.\n"))),
+            ?_assertMatch({error, [{{file, _}, {bad_option, name, twice}}]}, evum_lab_spec:read(Write("{name, x}.\n{name, y}.\n"))),
+            ?_assertMatch({error, [{{file, _}, {unreadable, enoent}}]}, evum_lab_spec:read(filename:join(Dir, "no")))
+        ]
+    end}.
+
+%% Whatever is given, there is an answer, and each problem is a line of text.
+total_test_() ->
+    {timeout, 60, ?_assert(proper:quickcheck(prop_total(), [{to_file, user}, {numtests, 500}]))}.
+
+prop_total() ->
+    ?FORALL(Description, description(), begin
+        case parse(Description) of
+            {ok, Lab} ->
+                is_list(evum_lab_spec:domains(Lab));
+            {error, [_ | _] = Problems} ->
+                lists:all(
+                    fun(P) -> is_binary(unicode:characters_to_binary(evum_lab_spec:format(P))) end, Problems
+                )
+        end
+    end).
+
+description() ->
+    oneof([
+        ?LET(
+            Pairs,
+            list(oneof([
+                {machines, names(machine_options())},
+                {switches, names(oneof([#{}, thing()]))},
+                {links, oneof([list(some_link()), thing()])},
+                {defaults, oneof([#{}, thing()])},
+                {addressing, oneof([{ipv4, "10.0.0.0/8"}, {ipv4, "10.0.0.0/31"}, {ipv6, "fd00::/48"}, thing()])},
+                {name, thing()},
+                {seed, thing()}
+            ])),
+            maps:from_list(Pairs)
+        ),
+        thing()
+    ]).
+
+names(Options) ->
+    oneof([?LET(L, list({some_name(), Options}), maps:from_list(L)), list({some_name(), Options}), thing()]).
+
+some_name() -> oneof([a, b, c, "a", <<"b">>, x, thing()]).
+
+machine_options() ->
+    oneof([
+        ?LET(
+            Pairs,
+            list({
+                oneof([interfaces, startup, shutdown, depends, env, sysctl, routes, resolver, mem, boot_timeout, any()]),
+                oneof([[a], [b], #{eth0 => []}, #{eth0 => ["10.0.0.1/24"]}, #{eth0 => any()}, "true", thing()])
+            }),
+            maps:from_list(Pairs)
+        ),
+        thing()
+    ]).
+
+some_link() ->
+    End = oneof([a, b, c, {a, eth0}, {b, eth0}, {a, eth1}, {c, eth0}, {x, eth0}, thing()]),
+    oneof([{End, End}, {End, End, oneof([#{}, #{subnet => none}, #{subnet => "10.9.0.0/29"}, thing()])}, thing()]).
+
+thing() -> resize(6, any()).

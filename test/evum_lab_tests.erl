@@ -1,0 +1,41 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% What can be found wrong with a lab before anything is started.
+-module(evum_lab_tests).
+
+-include_lib("eunit/include/eunit.hrl").
+
+check_test() ->
+    ?assertEqual(
+        ok,
+        evum_lab:check(#{
+            machines => #{pc1 => #{image => tiny, mem => 32}, pc2 => #{image => tiny, files => #{"/a" => <<"b">>}}},
+            links => [{{pc1, eth0}, {pc2, eth0}}]
+        })
+    ).
+
+%% What only this host can tell is told with the rest of its kind.
+host_test() ->
+    {error, Problems} = evum_lab:check(#{
+        machines => #{
+            pc1 => #{image => nowhere, mem => 1, verbose => perhaps},
+            pc2 => #{image => tiny, files => #{"/x" => {file, "/does/not/exist"}}},
+            pc3 => #{image => 7}
+        }
+    }),
+    ?assertMatch(
+        [
+            {{machine, <<"pc1">>}, {image, {no_image, _, _}}},
+            {{machine, <<"pc1">>}, {bad_option, mem, 1}},
+            {{machine, <<"pc1">>}, {bad_option, verbose, perhaps}},
+            {{machine, <<"pc2">>}, {bad_option, files, "/x"}},
+            {{machine, <<"pc3">>}, {bad_option, image, 7}}
+        ],
+        lists:sort(Problems)
+    ).
+
+many_interfaces_test() ->
+    Links = [{{pc1, lists:concat([eth, N])}, a} || N <- lists:seq(0, 16)],
+    ?assertMatch(
+        {error, [{{machine, <<"pc1">>}, {bad_option, interfaces, _}}]},
+        evum_lab:check(#{machines => #{pc1 => #{}}, switches => #{a => #{}}, links => Links})
+    ).
