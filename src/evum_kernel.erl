@@ -37,7 +37,7 @@
     %% its delay loop on this host, see {@link evum_lpj}
     lpj => {ok, pos_integer()} | unknown
 }.
--type transport() :: vhost | daemon | bess.
+-type transport() :: vhost | daemon | bess | fd.
 -type reason() ::
     {no_kernel, [string()]}
     | {not_executable, file:filename()}
@@ -103,7 +103,7 @@ transports(#{features := Features} = Kernel) ->
     BuiltIn = maps:with([<<"VIRTIO_UML">>, <<"VIRTIO_NET">>], Features),
     [vhost || maps:values(BuiltIn) =:= [y, y]] ++
         [daemon || has("UML_NET_DAEMON", Kernel)] ++
-        [bess || has("UML_NET_VECTOR", Kernel)].
+        [Vector || has("UML_NET_VECTOR", Kernel), Vector <- [bess, fd]].
 
 %% @doc Whether its user processes can run under seccomp in place of ptrace.
 -spec has_seccomp_mode(kernel()) -> boolean().

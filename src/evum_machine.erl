@@ -48,7 +48,9 @@
 %%   all of its memory, where the kernel has seccomp mode; `strict': they may not.
 %%   Default: `fast'</td></tr>
 %% <tr><td>`transport'</td><td>how interfaces reach their switches: `vhost',
-%%   `daemon', `bess', or `auto', the best that the kernel has. Default: `auto'</td></tr>
+%%   `daemon', `bess', `fd' (a socketpair; the machine's kernel closes it when the
+%%   interface is set down, for good), or `auto', the best that the kernel has.
+%%   Default: `auto'</td></tr>
 %% <tr><td>`transcript'</td><td>how many bytes of the console
 %%   `evum:transcript/1' tells; or `{file, Path}', a file that each line is
 %%   written to as well, with its time. Default: 65536</td></tr>
@@ -81,6 +83,8 @@
 %% The platform device of the first interface's card; those of other virtio
 %% devices count from 0.
 -define(CARD_ID, 100).
+%% HANDOVER_FD of c_src/guest/handover.h.
+-define(HANDOVER_FD, 6).
 %% What ext4 needs to be one, MiB.
 -define(DISK_MIN, 8).
 %% PATH_MAX of Linux, bytes with the NUL.
@@ -268,7 +272,7 @@ option(interfaces, Given) when is_map(Given), map_size(Given) =< ?INTERFACES_MAX
     Names -- lists:usort(Names) =:= [] orelse throw({bad_option, interfaces, Given}),
     lists:sort(fun(#{name := A}, #{name := B}) -> {byte_size(A), A} =< {byte_size(B), B} end, Interfaces);
 option(transport, Value) when
-    Value =:= auto; Value =:= vhost; Value =:= daemon; Value =:= bess
+    Value =:= auto; Value =:= vhost; Value =:= daemon; Value =:= bess; Value =:= fd
 ->
     Value;
 option(cpu, Value) when Value =:= auto; Value =:= any -> Value;
@@ -508,6 +512,7 @@ start_request(#{mem := Mem, interfaces := Interfaces} = Machine, Kernel) ->
         %% to a network namespace.
         {net, Interfaces =/= [] andalso maps:get(transport, Machine) =:= daemon}
     ] ++
+        [{sockets, [switch_socket(Interface, fd) || Interface <- Interfaces]} || #{transport := fd} <- [Machine]] ++
         [{files, Files} || Files =/= <<>>] ++
         [{disk, Disk} || #{disk := {file, Disk, _}} <- [Machine]].
 
@@ -568,19 +573,23 @@ numbered(#{interfaces := Interfaces}) ->
 
 %% arch/um/drivers/virtio_uml.c, vu_cmdline_set_device() (1 is the device id of a
 %% network card), arch/um/drivers/daemon_kern.c, daemon_setup() (up to Linux 6.15),
-%% and Documentation/virt/uml/user_mode_linux_howto_v2.rst, BESS socket transport.
+%% and Documentation/virt/uml/user_mode_linux_howto_v2.rst, BESS socket transport
+%% and file descriptor transport.
 device(vhost, N, _Mac) ->
     iolist_to_binary(["virtio_uml.device=", ?JAIL, $/, socket(N), ":1:", integer_to_list(?CARD_ID + N)]);
 device(daemon, N, Mac) ->
     iolist_to_binary([born(daemon, N), "=daemon,", format_mac(Mac), ",unix,", ?JAIL, $/, socket(N)]);
 device(bess, N, Mac) ->
     Where = [":transport=bess,dst=", ?JAIL, $/, socket(N)],
-    iolist_to_binary([born(bess, N), Where, ",mac=", format_mac(Mac)]).
+    iolist_to_binary([born(bess, N), Where, ",mac=", format_mac(Mac)]);
+device(fd, N, Mac) ->
+    Which = [":transport=fd,fd=", integer_to_list(?HANDOVER_FD + N)],
+    iolist_to_binary([born(fd, N), Which, ",mac=", format_mac(Mac)]).
 
 %% How the guest's kernel calls it, for evum_init to find it.
 born(vhost, N) -> ["virtio-uml.", integer_to_list(?CARD_ID + N)];
 born(daemon, N) -> ["eth", integer_to_list(N)];
-born(bess, N) -> ["vec", integer_to_list(N)].
+born(Vector, N) when Vector =:= bess; Vector =:= fd -> ["vec", integer_to_list(N)].
 
 socket(N) ->
     <<"net", (integer_to_binary(N))/binary>>.
@@ -634,13 +643,17 @@ links(#{image := Image, transport := Transport} = Machine, #{modules := Modules}
         [{<<"applets">>, priv("applets")} || filelib:is_dir(priv("applets"))] ++
         [{<<"modules">>, unicode:characters_to_binary(Modules)} || Modules =/= none] ++
         [
-            {socket(N), <<Path/binary, (suffix(Transport))/binary>>}
-         || {N, #{switch := Path}} <- numbered(Machine)
+            {socket(N), switch_socket(Interface, Transport)}
+         || {N, Interface} <- numbered(Machine), Transport =/= fd
         ].
+
+switch_socket(#{switch := Path}, Transport) ->
+    <<Path/binary, (suffix(Transport))/binary>>.
 
 %% Behind the path of a control socket, see evum_ctl.
 suffix(daemon) -> <<>>;
 suffix(bess) -> <<".bess">>;
+suffix(fd) -> <<".fd">>;
 suffix(vhost) -> <<".vhost">>.
 
 image_links(#{type := tiny, path := Path}, _Machine) ->

@@ -183,8 +183,8 @@ transport_test_() ->
     #{features := Features} = Virtio,
     Modules = Virtio#{features := Features#{<<"VIRTIO_NET">> := m}},
     [
-        ?_assertEqual([vhost, bess], evum_kernel:transports(Virtio)),
-        ?_assertEqual([bess], evum_kernel:transports(Modules)),
+        ?_assertEqual([vhost, bess, fd], evum_kernel:transports(Virtio)),
+        ?_assertEqual([bess, fd], evum_kernel:transports(Modules)),
         ?_assertMatch({ok, #{transport := vhost}}, evum_machine:with_kernel(M, Virtio)),
         ?_assertMatch({ok, #{transport := daemon}}, evum_machine:with_kernel(M, Old)),
         ?_assertMatch({ok, #{transport := bess}}, evum_machine:with_kernel(M, New)),
@@ -360,6 +360,16 @@ interfaces_test_() ->
                     <<"vec0:transport=bess,dst=/dev/shm/evum/net0,mac=02:00:00:00:00:01">>,
                     <<"vec1:transport=bess,dst=/dev/shm/evum/net1,mac=02:00:00:00:00:02">>
                 ],
-                <<"/b.bess">>, <<"vec0">>, <<"vec1">>}
+                <<"/b.bess">>, <<"vec0">>, <<"vec1">>},
+            {fd,
+                [
+                    <<"vec0:transport=fd,fd=6,mac=02:00:00:00:00:01">>,
+                    <<"vec1:transport=fd,fd=7,mac=02:00:00:00:00:02">>
+                ],
+                undefined, <<"vec0">>, <<"vec1">>}
         ]
-    ].
+    ] ++
+        [
+            ?_assertEqual([<<"/a.fd">>, <<"/b.fd">>], proplists:get_value(sockets, Request(fd))),
+            ?_assertEqual(undefined, proplists:get_value(sockets, Request(bess)))
+        ].

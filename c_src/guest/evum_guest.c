@@ -164,8 +164,14 @@ static const struct serial_ops serial_ops = {.changed = serial_changed};
 static int guest_start(struct guest *guest, const struct start *start,
 		       const char **step)
 {
-	int err = jail_enter(start, step);
+	struct handover handover;
+	int err;
 
+	*step = "switch";
+	err = handover_connect(&handover, start);
+	if (err)
+		return err;
+	err = jail_enter(start, step);
 	if (err)
 		return err;
 	*step = "mconsole";
@@ -177,7 +183,8 @@ static int guest_start(struct guest *guest, const struct start *start,
 			  &serial_ops);
 	if (err)
 		return err;
-	err = keeper_start(&guest->keeper, start, step);
+	err = keeper_start(&guest->keeper, start, &handover, step);
+	handover_close(&handover);
 	if (err)
 		return err;
 	*step = "watch";

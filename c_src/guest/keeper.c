@@ -24,12 +24,20 @@ struct failure {
 	int err;
 };
 
-/* The descriptors of the way down, and nothing but them, in the keeper. */
+/*
+ * The descriptors of the way down, and nothing but them, in the keeper; behind
+ * them are n_handover connections to switches, at HANDOVER_FD and up.
+ */
 struct channels {
 	int status; /* SEQPACKET: "started" from the guest, then its status */
 	int failure;
 	int console;
+	int n_handover;
 };
+
+#define CHANNELS 3
+_Static_assert(HANDOVER_FD == STDERR_FILENO + 1 + CHANNELS,
+	       "see close_others()");
 
 _Noreturn static void fail(const struct channels *ch, const char *step, int err)
 {
@@ -59,6 +67,11 @@ _Noreturn static void guest_child(const struct channels *ch,
 	    dup2(ch->console, STDOUT_FILENO) < 0 ||
 	    dup2(ch->console, STDERR_FILENO) < 0)
 		fail(ch, "console", -errno);
+	for (int i = 0; i < ch->n_handover; i++) {
+		err = handover_pair(HANDOVER_FD + i);
+		if (err)
+			fail(ch, "switch", err);
+	}
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGINT, SIG_DFL);
@@ -99,23 +112,27 @@ static pid_t fork_with_id(pid_t id)
 	return pid < 0 ? (pid_t)-errno : (pid_t)pid;
 }
 
-/* Close all but the channels and stderr. */
-static void close_others(struct channels *ch)
+/* Close all but stderr, the channels, and what is to be handed over. */
+static void close_others(struct channels *ch, const struct handover *handover)
 {
-	int keep[] = {ch->status, ch->failure, ch->console};
+	int keep[CHANNELS + START_SOCKETS_MAX] = {ch->status, ch->failure,
+						  ch->console};
+	int n = CHANNELS + handover->n;
 
-	/* Above everything in use, then down to 3, 4 and 5. */
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < handover->n; i++)
+		keep[CHANNELS + i] = handover->fds[i];
+	/* Above everything in use, then down to 3, 4, 5 and so on. */
+	for (int i = 0; i < n; i++)
 		keep[i] = fcntl(keep[i], F_DUPFD, 64);
 	close_range(3, 63, 0);
-	for (int i = 0; i < 3; i++)
+	for (int i = 0; i < n; i++)
 		dup3(keep[i], 3 + i, O_CLOEXEC);
-	close_range(6, ~0u, 0);
-	*ch = (struct channels){3, 4, 5};
+	close_range((unsigned int)(3 + n), ~0u, 0);
+	*ch = (struct channels){3, 4, 5, handover->n};
 }
 
 _Noreturn static void keeper_main(struct channels ch, const struct start *start,
-				  pid_t id)
+				  const struct handover *handover, pid_t id)
 {
 	int null, err, status = 0;
 	pid_t guest, pid;
@@ -126,7 +143,7 @@ _Noreturn static void keeper_main(struct channels ch, const struct start *start,
 		_exit(EXIT_FAILURE);
 	/* A ^C in the shell that started us all is not for the guest. */
 	setsid();
-	close_others(&ch);
+	close_others(&ch, handover);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	dup2(null, STDIN_FILENO);
 	dup2(null, STDOUT_FILENO);
@@ -145,8 +162,8 @@ _Noreturn static void keeper_main(struct channels ch, const struct start *start,
 		fail(&ch, "fork", guest);
 	if (guest == 0)
 		guest_child(&ch, start);
-	close(ch.failure);
-	close(ch.console);
+	/* All but the status: what the guest has is the guest's alone. */
+	close_range((unsigned int)ch.failure, ~0u, 0);
 	err = jail_drop_privileges();
 	if (err)
 		_exit(EXIT_FAILURE);
@@ -203,7 +220,7 @@ static int await_start(struct keeper *keeper, int failure_fd, const char **step)
 }
 
 int keeper_start(struct keeper *keeper, const struct start *start,
-		 const char **step)
+		 const struct handover *handover, const char **step)
 {
 	int status[2] = {-1, -1}, failure[2] = {-1, -1}, console[2] = {-1, -1};
 	int one = 1, err = 0, ignored;
@@ -227,8 +244,8 @@ int keeper_start(struct keeper *keeper, const struct start *start,
 	if (keeper->pid == 0) {
 		close(status[0]);
 		keeper_main(
-			(struct channels){status[1], failure[1], console[1]},
-			start, self);
+			(struct channels){status[1], failure[1], console[1], 0},
+			start, handover, self);
 	}
 	close(status[1]);
 	close(console[1]);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "handover.h"
 #include "start.h"
 
 struct keeper {
@@ -25,11 +26,12 @@ struct keeper {
 };
 
 /*
- * Fork the keeper, and through it the guest. 0, or -errno with *step saying
- * what could not be done (and nothing left running).
+ * Fork the keeper, and through it the guest, which takes its ends of what is
+ * to be handed over along. 0, or -errno with *step saying what could not be
+ * done (and nothing left running).
  */
 int keeper_start(struct keeper *keeper, const struct start *start,
-		 const char **step);
+		 const struct handover *handover, const char **step);
 
 /*
  * Kill what still runs and wait until it is gone. True, with the UML kernel's

@@ -73,6 +73,19 @@ static void decode_shown(struct start *start, struct term_reader *r)
 		term_list_end(r);
 }
 
+/* [Path] */
+static void decode_sockets(struct start *start, struct term_reader *r)
+{
+	int n = term_list(r);
+
+	if (n > START_SOCKETS_MAX)
+		r->err = -EBADMSG;
+	while (!r->err && start->n_sockets < n)
+		start->sockets[start->n_sockets++] = term_binary(r, NULL);
+	if (n)
+		term_list_end(r);
+}
+
 /* A tuple: a list of small numbers would come as a string. */
 static void decode_cpus(struct start *start, struct term_reader *r)
 {
@@ -106,6 +119,8 @@ static void decode_pair(struct start *start, struct term_reader *r)
 		decode_shares(start, r);
 	else if (!strcmp(key, "shown"))
 		decode_shown(start, r);
+	else if (!strcmp(key, "sockets") && !start->n_sockets)
+		decode_sockets(start, r);
 	else if (!strcmp(key, "disk") && !start->disk)
 		start->disk = term_binary(r, NULL);
 	else if (!strcmp(key, "files") && !start->files)
@@ -146,6 +161,8 @@ void start_free(struct start *start)
 	free(start->files);
 	for (int i = 0; i < start->argc; i++)
 		free(start->argv[i]);
+	for (int i = 0; i < start->n_sockets; i++)
+		free(start->sockets[i]);
 	for (int i = 0; i < start->n_paths; i++) {
 		free(start->paths[i].name);
 		free(start->paths[i].path);

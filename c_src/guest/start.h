@@ -14,6 +14,7 @@
 
 #define START_ARGV_MAX 256
 #define START_PATHS_MAX 64
+#define START_SOCKETS_MAX 16
 
 /* What a jail is to show of the host. */
 struct start_path {
@@ -31,6 +32,8 @@ struct start {
 	size_t config_len;
 	struct start_path paths[START_PATHS_MAX];
 	int n_paths;
+	char *sockets[START_SOCKETS_MAX]; /* of switches, see handover.h */
+	int n_sockets;
 	char *disk;  /* a file of the host that is the guest's to write, or NULL
 		      */
 	char *files; /* what evum_init puts into the root, or NULL */

@@ -186,6 +186,35 @@ static void path_with_a_nul(void)
 	start_free(&start);
 }
 
+static void put_sockets(ei_x_buff *x, int n)
+{
+	put_pair(x, "sockets");
+	ei_x_encode_list_header(x, n);
+	for (int i = 0; i < n; i++)
+		ei_x_encode_binary(x, "/run/a.fd", 9);
+	ei_x_encode_empty_list(x);
+}
+
+static void sockets(void)
+{
+	struct start start;
+	ei_x_buff x;
+
+	begin(&x);
+	put_needed(&x);
+	put_sockets(&x, START_SOCKETS_MAX);
+	CHECK(decode(&start, &x) == 0);
+	CHECK(start.n_sockets == START_SOCKETS_MAX);
+	CHECK(!strcmp(start.sockets[START_SOCKETS_MAX - 1], "/run/a.fd"));
+	start_free(&start);
+
+	begin(&x);
+	put_needed(&x);
+	put_sockets(&x, START_SOCKETS_MAX + 1);
+	CHECK(decode(&start, &x) == -EBADMSG);
+	start_free(&start);
+}
+
 static void too_many_arguments(void)
 {
 	struct start start;
@@ -223,6 +252,7 @@ int main(void)
 	RUN(something_is_missing);
 	RUN(unknown_key);
 	RUN(path_with_a_nul);
+	RUN(sockets);
 	RUN(too_many_arguments);
 	RUN(cpu_out_of_range);
 	UNIT_DONE();
