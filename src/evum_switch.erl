@@ -29,14 +29,16 @@
 }.
 %% `peer' is the process id on the host, 0 where it is not known. `rx' counts
 %% what came from the peer, `tx' what went to it: `rx_frames', `rx_bytes',
-%% `rx_runts' (under 14 bytes) and `rx_giants' (over 65535), which are not
+%% `rx_runts' (under 14 bytes) and `rx_giants' (over 65535), `rx_bad' (with an
+%% offload header that does not fit, or no header of VXLAN's) and `rx_foreign'
+%% (of a VXLAN's other networks, or of no remote), which are not
 %% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
 %% `tx_errors' (its socket refused); `rx_down' and `tx_down', while the port was
 %% set down, and where there were any `rx_mac_limit' and `rx_hook_dropped'. The
 %% settings are those of {@link set_port/3}.
 -type port_info() :: #{
     id := evum_fdb:port_id(),
-    kind := daemon | bess | fd | vhost | stream | dgram | trunk | nat,
+    kind := daemon | bess | fd | vhost | stream | dgram | trunk | nat | tap | pcap | vxlan,
     peer := non_neg_integer(),
     up := boolean(),
     isolated := boolean(),
@@ -46,6 +48,8 @@
     rx_bytes := non_neg_integer(),
     rx_runts := non_neg_integer(),
     rx_giants := non_neg_integer(),
+    rx_bad := non_neg_integer(),
+    rx_foreign := non_neg_integer(),
     rx_dropped := non_neg_integer(),
     tx_frames := non_neg_integer(),
     tx_bytes := non_neg_integer(),
@@ -202,12 +206,16 @@ counters(Switch) ->
 name(Switch) ->
     gen_server:call(Switch, name).
 
-%% @doc Open a way out. Returns the id of its port, which is closed with the
-%% switch. The one kind is `nat', which needs no privilege: guests reach the
+%% @doc Open a way out. Returns the id of its port, which is closed with {@link
+%% close_port/2} or the switch. `nat' needs no privilege: guests reach the
 %% world through sockets of evum_net, find a gateway, a resolver and, by DHCP
-%% and router advertisements, their addresses. A switch has one at most; see
-%% {@link evum_uplink} for the options and errors.
--spec uplink(pid(), nat, evum_uplink:options()) ->
+%% and router advertisements, their addresses. A switch has one at most. The
+%% others join the switch with another Ethernet: `tap' with an interface of the
+%% host's kernel, `pcap' with what is connected to a real interface, `vxlan' with
+%% switches on other hosts. A port whose interface is removed goes. See {@link
+%% evum_uplink} for errors and the options of `nat', {@link
+%% evum_uplink_options} for those of the others.
+-spec uplink(pid(), evum_uplink:kind(), evum_uplink:options()) ->
     {ok, evum_fdb:port_id()} | {error, evum_uplink:error()}.
 uplink(Switch, Kind, Options) ->
     evum_uplink:open(Switch, Kind, Options).

@@ -1,6 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc The ways out of a switch: their options, validated whole (pure), and
-%% the calls behind {@link evum_switch:uplink/3}.
+%% @doc The ways out of a switch: the options of `nat', validated whole (pure),
+%% and the calls behind {@link evum_switch:uplink/3}. {@link evum_uplink_options}
+%% has the options of the others.
 %%
 %% Options of `nat', a map or a property list. Addresses are tuples of
 %% {@link inet} or text.
@@ -27,21 +28,30 @@
 -export([forward/4, unforward/3, forwards/1]).
 -export([nat/1, overlap/2, free/1]).
 
--export_type([options/0, address/0, end_point/0, protocol/0, error/0, nat/0]).
+-export_type([kind/0, options/0, address/0, end_point/0, protocol/0, error/0, nat/0]).
 
 -include_lib("kernel/include/logger.hrl").
 
+-type kind() :: nat | tap | pcap | vxlan.
 -type options() :: #{atom() => term()} | [atom() | {atom(), term()}].
 -type address() :: inet:ip_address() | string() | binary().
 -type end_point() :: {address(), inet:port_number()}.
 -type protocol() :: tcp | udp.
 %% `overlap': the subnet is one that the host is in, by that interface.
-%% `uplink' and `forward' name what failed and the host's reason.
+%% `uplink' and `forward' name what failed and the host's reason, with what it
+%% is about where that is something else: `{eperm, cap_net_admin}', a capability
+%% that evum_net lacks, `{enoent, "/dev/net/tun"}', `{einval, mtu}'. `bpf' is what
+%% the compiler of a filter says.
 -type error() ::
     {bad_option, Key :: term(), Value :: term()}
     | {overlap, Subnet :: string(), Interface :: string()}
-    | {uplink, Kind :: atom(), Errno :: atom()}
+    | {uplink, uplink(), Errno :: atom() | {Errno :: atom(), What :: atom() | string()}}
+    | {bpf, Message :: binary()}
     | {forward, {protocol(), end_point()}, Errno :: atom()}.
+-type uplink() ::
+    nat
+    | {tap | pcap, Interface :: string()}
+    | {vxlan, Local :: {inet:ip_address(), inet:port_number()}}.
 %% What evum_net is told, see doc/port-protocol.md.
 -type nat() :: tuple().
 -type subnet() :: none | {inet:ip_address(), Prefix :: pos_integer()}.
@@ -62,7 +72,7 @@
 %%% Calls
 
 %% @doc Open an uplink. Returns the id of its port.
--spec open(pid(), nat, options()) -> {ok, evum_fdb:port_id()} | {error, error()}.
+-spec open(pid(), kind(), options()) -> {ok, evum_fdb:port_id()} | {error, error()}.
 open(Switch, nat, Options) ->
     {ok, Interfaces} = inet:getifaddrs(),
     case nat(Options) of
@@ -74,8 +84,32 @@ open(Switch, nat, Options) ->
         {error, _} = Error ->
             Error
     end;
+open(Switch, tap, Options) ->
+    bridge(Switch, tap, evum_uplink_options:tap(Options));
+open(Switch, pcap, Options) ->
+    bridge(Switch, pcap, evum_uplink_options:pcap(Options));
+open(Switch, vxlan, Options) ->
+    bridge(Switch, vxlan, evum_uplink_options:vxlan(Options));
 open(_Switch, Kind, _Options) ->
     {error, {bad_option, kind, Kind}}.
+
+bridge(Switch, Kind, {ok, Request}) ->
+    case evum_switch:ask(Switch, Kind, Request) of
+        {ok, _} = Ok -> Ok;
+        {error, {bpf, _}} = Error -> Error;
+        {error, {Step, Errno}} -> {error, {uplink, {Kind, name(Request)}, reason(Kind, Step, Errno)}}
+    end;
+bridge(_Switch, _Kind, {error, _} = Error) ->
+    Error.
+
+name({Interface, _}) -> unicode:characters_to_list(Interface);
+name({_Vni, {inet, Ip, Port}, _Remotes}) -> {tuple(Ip), Port}.
+
+reason(_, device, Errno) -> {Errno, "/dev/net/tun"};
+reason(_, mtu, Errno) -> {Errno, mtu};
+reason(tap, interface, eperm) -> {eperm, cap_net_admin};
+reason(pcap, socket, eperm) -> {eperm, cap_net_raw};
+reason(_, _, Errno) -> Errno.
 
 named(_, {ok, _} = Ok) -> Ok;
 named(Kind, {error, {_, Errno}}) -> {error, {uplink, Kind, Errno}}.
@@ -170,22 +204,11 @@ end_point(Key, Given) ->
 -spec nat(options()) -> {ok, nat()} | {error, error()}.
 nat(Options) ->
     try
-        Given = maps:map(fun option/2, to_map(Options)),
+        Given = maps:map(fun option/2, evum_uplink_options:to_map(Options)),
         {ok, request(maps:merge(defaults(), Given))}
     catch
         throw:{bad_option, _, _} = Error -> {error, Error}
     end.
-
-to_map(Options) when is_map(Options) ->
-    Options;
-to_map(Options) when is_list(Options) ->
-    try
-        maps:from_list(lists:reverse(proplists:unfold(Options)))
-    catch
-        error:badarg -> throw({bad_option, options, Options})
-    end;
-to_map(Options) ->
-    throw({bad_option, options, Options}).
 
 defaults() ->
     maps:map(fun option/2, #{
@@ -274,7 +297,7 @@ bound(Arity, Addresses) ->
 
 subnets(Options) ->
     #{subnet := Subnet, subnet6 := Subnet6} = maps:merge(
-        defaults(), maps:map(fun option/2, to_map(Options))
+        defaults(), maps:map(fun option/2, evum_uplink_options:to_map(Options))
     ),
     [Subnet, Subnet6].
 

@@ -4,7 +4,7 @@
 %% resolver is 127.0.0.1, its mounts are its own.
 -module(evum_apart).
 
--export([start/0, stop/1, call/3]).
+-export([start/0, start/1, stop/1, call/3]).
 
 %% A test in there ends within that time, ms.
 -define(LIMIT, 240000).
@@ -15,8 +15,12 @@
     " mount --bind /mnt/resolv.conf \"$(readlink -f /etc/resolv.conf)\" && exec \"$@\""
 ).
 
-%% Without root a user namespace gives what is needed, where it is allowed.
 start() ->
+    start([]).
+
+%% The node by way of a command that takes another, such as setpriv. Without
+%% root a user namespace gives what is needed, where it is allowed.
+start(Command) ->
     Own =
         case os:cmd("id -u") of
             "0\n" -> "-nm";
@@ -25,7 +29,7 @@ start() ->
     Erl = filename:join([code:root_dir(), "bin", "erl"]),
     {ok, Peer, _} = peer:start(#{
         connection => standard_io,
-        exec => {os:find_executable("unshare"), [Own, "sh", "-c", ?PREPARE, "sh", Erl]},
+        exec => {os:find_executable("unshare"), [Own, "sh", "-c", ?PREPARE, "sh" | Command ++ [Erl]]},
         args => ["-pa" | [Path || Path <- code:get_path(), filename:pathtype(Path) =:= absolute]],
         wait_boot => 60000
     }),

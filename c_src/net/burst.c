@@ -10,6 +10,7 @@
  * cache: two lines more spread the heads of a burst over all of them.
  */
 #define SLOT_STRIDE (SLOT_SIZE + 128)
+_Static_assert(BURST_HEADROOM <= SLOT_STRIDE - SLOT_SIZE, "slots overlap");
 
 int burst_init(struct burst *burst)
 {
@@ -18,7 +19,8 @@ int burst_init(struct burst *burst)
 	if (!burst->memory)
 		return -ENOMEM;
 	for (size_t i = 0; i < BURST_FRAMES; i++) {
-		burst->slots[i].iov_base = burst->memory + i * SLOT_STRIDE;
+		burst->slots[i].iov_base =
+			burst->memory + i * SLOT_STRIDE + BURST_HEADROOM;
 		burst->slots[i].iov_len = SLOT_SIZE;
 		burst->rx[i].msg_hdr.msg_iov = &burst->slots[i];
 		burst->rx[i].msg_hdr.msg_iovlen = 1;

@@ -17,6 +17,8 @@
 #include "frame.h"
 
 #define BURST_FRAMES 64
+/* In front of each slot: for what comes in front of a frame, bytes. */
+#define BURST_HEADROOM 64
 
 struct burst {
 	struct mmsghdr rx[BURST_FRAMES], tx[BURST_FRAMES];

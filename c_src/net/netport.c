@@ -8,12 +8,19 @@
 #include "net.h"
 
 const char *const netport_counter_names[NETPORT_COUNTERS] = {
-	[NETPORT_RX_FRAMES] = "rx_frames", [NETPORT_RX_BYTES] = "rx_bytes",
-	[NETPORT_RX_RUNTS] = "rx_runts",   [NETPORT_RX_GIANTS] = "rx_giants",
-	[NETPORT_RX_BAD] = "rx_bad",	   [NETPORT_RX_DROPPED] = "rx_dropped",
-	[NETPORT_RX_DOWN] = "rx_down",	   [NETPORT_TX_FRAMES] = "tx_frames",
-	[NETPORT_TX_BYTES] = "tx_bytes",   [NETPORT_TX_DROPPED] = "tx_dropped",
-	[NETPORT_TX_ERRORS] = "tx_errors", [NETPORT_TX_DOWN] = "tx_down",
+	[NETPORT_RX_FRAMES] = "rx_frames",
+	[NETPORT_RX_BYTES] = "rx_bytes",
+	[NETPORT_RX_RUNTS] = "rx_runts",
+	[NETPORT_RX_GIANTS] = "rx_giants",
+	[NETPORT_RX_BAD] = "rx_bad",
+	[NETPORT_RX_FOREIGN] = "rx_foreign",
+	[NETPORT_RX_DROPPED] = "rx_dropped",
+	[NETPORT_RX_DOWN] = "rx_down",
+	[NETPORT_TX_FRAMES] = "tx_frames",
+	[NETPORT_TX_BYTES] = "tx_bytes",
+	[NETPORT_TX_DROPPED] = "tx_dropped",
+	[NETPORT_TX_ERRORS] = "tx_errors",
+	[NETPORT_TX_DOWN] = "tx_down",
 };
 
 /* In front of each frame of a backlog. */

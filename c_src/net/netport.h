@@ -83,6 +83,8 @@ struct port_kind_ops {
 	 * room after a send() that said -EAGAIN. 0 or -errno.
 	 */
 	int (*watch)(struct net_port *port, bool input, bool room);
+	/* Bring counters up to date that the kernel keeps; may be absent. */
+	void (*count)(struct net_port *port);
 	/* Close descriptors and loop_defer() the memory. */
 	void (*close)(struct net_port *port);
 };
@@ -94,6 +96,7 @@ enum netport_counter {
 	NETPORT_RX_RUNTS,   /* shorter than an Ethernet header; not switched */
 	NETPORT_RX_GIANTS,  /* above 65535 bytes; not switched */
 	NETPORT_RX_BAD,	    /* an offload that does not fit; not switched */
+	NETPORT_RX_FOREIGN, /* of who is no peer of the port; not switched */
 	NETPORT_RX_DROPPED, /* no room to hold them until they may go on */
 	NETPORT_RX_DOWN,    /* came while the port was set down */
 	NETPORT_TX_FRAMES,

@@ -9,6 +9,7 @@
 
 #include "net.h"
 #include "vhost.h"
+#include "vnet.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -127,12 +128,7 @@ static bool frame_of(struct virtq_chain *chain, uint8_t *head,
 	*frame = (struct frame){
 		.bytes = head,
 		.len = chain->out_len - (uint32_t)HEADER,
-		.offload = {.flags = header.hdr.flags,
-			    .gso_type = header.hdr.gso_type,
-			    .hdr_len = header.hdr.hdr_len,
-			    .gso_size = header.hdr.gso_size,
-			    .csum_start = header.hdr.csum_start,
-			    .csum_offset = header.hdr.csum_offset},
+		.offload = vnet_offload(&header.hdr),
 	};
 	head_len = frame->len < FRAME_HEAD ? frame->len : FRAME_HEAD;
 	if (!take(&pieces, &n, head, head_len))
@@ -306,12 +302,7 @@ static int put_frame(struct vhost_port *vhost, struct vhost_buffers *buffers,
 	if (n <= 0)
 		return n;
 	header = (struct virtio_net_hdr_mrg_rxbuf){
-		.hdr = {.flags = frame->offload.flags,
-			.gso_type = frame->offload.gso_type,
-			.hdr_len = frame->offload.hdr_len,
-			.gso_size = frame->offload.gso_size,
-			.csum_start = frame->offload.csum_start,
-			.csum_offset = frame->offload.csum_offset},
+		.hdr = vnet_header(&frame->offload),
 		.num_buffers = (uint16_t)n,
 	};
 	scatter(&to, &header, HEADER);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bridges.h"
 #include "buf.h"
 #include "net.h"
 #include "ports.h"
@@ -39,6 +40,8 @@ static int do_counters(struct net *net, uint64_t id, struct term_reader *r,
 	for (size_t i = 0; i < NET_ID_BUCKETS; i++) {
 		LIST_FOREACH(port, &net->by_id[i], id_link)
 		{
+			if (port->ops->count)
+				port->ops->count(port);
 			/* One at a time, as a list grows: [Port | Rest]. */
 			ei_x_encode_list_header(x, 1);
 			ei_x_encode_tuple_header(x, 2);
@@ -265,6 +268,9 @@ static const struct {
 	{"forward", uplinks_forward},
 	{"unforward", uplinks_unforward},
 	{"forwards", uplinks_forwards},
+	{"tap", bridges_tap},
+	{"pcap", bridges_pcap},
+	{"vxlan", bridges_vxlan},
 	{"stop", do_stop},
 };
 
