@@ -18,7 +18,7 @@
 -module(evum_fdb).
 
 -export([new/1, learn/4, lookup/3, seen/4, expire/2, port_down/2]).
--export([add_static/3, remove/2, flush/1, flush/2]).
+-export([add_static/3, static/2, remove/2, flush/1, flush/2]).
 -export([to_list/2, size/1, count/2, is_at/3, station/2, mac/1, vlan/1]).
 
 -export_type([fdb/0, options/0, port_id/0, mac/0, vlan/0, station/0, time_ms/0, learned/0]).
@@ -194,6 +194,11 @@ add_static(Port, Station, Fdb) ->
     #fdb{static = Static} = Fdb1 = remove(Station, Fdb),
     Fdb1#fdb{static = Static#{Station => Port}}.
 
+%% @doc The static stations behind a port.
+-spec static(port_id(), fdb()) -> [station()].
+static(Port, #fdb{static = Static}) ->
+    [Station || {Station, P} <- maps:to_list(Static), P =:= Port].
+
 %% @doc Forget a station, static or learned.
 -spec remove(station(), fdb()) -> fdb().
 remove(Station, #fdb{stations = Stations, queue = Queue, static = Static} = Fdb) ->
@@ -223,7 +228,7 @@ flush(Port, #fdb{by_port = ByPort} = Fdb) ->
 -spec port_down(port_id(), fdb()) -> {[station()], fdb()}.
 port_down(Port, #fdb{static = Static} = Fdb) ->
     {Gone, Fdb1} = flush(Port, Fdb),
-    There = [Station || {Station, P} <- maps:to_list(Static), P =:= Port],
+    There = static(Port, Fdb),
     {There ++ Gone, Fdb1#fdb{static = maps:without(There, Static)}}.
 
 forget(Station, [], #fdb{stations = Stations, queue = Queue} = Fdb) ->

@@ -7,15 +7,19 @@
 
 -export([begun/1, fold/3, ports/1, down/3, station/3, forget/1, flood/3, answers/1, seen/1]).
 
--export_type([up/0, port_list/0]).
+-export_type([up/0, port_list/0, tci/0]).
 
 -type port_id() :: evum_fdb:port_id().
-%% What comes with a frame: the port and VLAN it came in at, whether evum_net
+-type tci() :: 0..16#ffff.
+%% What comes with a frame: the port it came in at, its tag control information
+%% (802.1Q: priority, drop eligibility, VLAN; 0 where the port has no VLANs) and
+%% the VLAN of that, whether evum_net
 %% knows its source, for how many milliseconds its destination was not seen,
 %% where evum_net knows that, and a mask of the hooks that match. A `copy' is
 %% for observers alone: evum_net has passed the frame on.
 -type up() :: #{
     port := port_id(),
+    tci := tci(),
     vlan := evum_fdb:vlan(),
     source_known := boolean(),
     age := non_neg_integer() | unknown,
@@ -30,6 +34,7 @@
 -define(FORGET, 2).
 -define(FLOOD, 3).
 -define(ANSWERS, 4).
+-define(VLAN_ID, 16#fff).
 -define(NO_AGE, 16#ffffffff).
 
 %% @doc The time of a batch, by the clock of evum_net, and its frames.
@@ -44,11 +49,12 @@ begun(_) -> malformed.
 fold(
     Fun,
     Acc,
-    <<Port:32, Size:32, Vlan:16, Flags:8, 0, Age:32, Hooks:32, Frame:Size/binary, Rest/binary>>
+    <<Port:32, Size:32, Tci:16, Flags:8, 0, Age:32, Hooks:32, Frame:Size/binary, Rest/binary>>
 ) ->
     Up = #{
         port => Port,
-        vlan => Vlan,
+        tci => Tci,
+        vlan => Tci band ?VLAN_ID,
         source_known => Flags band 1 =:= 1,
         age => age(Age),
         hooks => Hooks,
@@ -69,11 +75,11 @@ ports(Ports) ->
     {length(Ports), <<<<Port:32>> || Port <- Ports>>}.
 
 %% @doc A frame for one port or a list of them.
--spec down(port_id() | port_list(), evum_fdb:vlan(), Frame :: binary()) -> iodata().
-down({Count, Ports}, Vlan, Frame) ->
-    [<<?FRAME, 0, Vlan:16, Count:32, (byte_size(Frame)):32, Ports/binary>>, Frame];
-down(Port, Vlan, Frame) ->
-    [<<?FRAME, 0, Vlan:16, 1:32, (byte_size(Frame)):32, Port:32>>, Frame].
+-spec down(port_id() | port_list(), tci(), Frame :: binary()) -> iodata().
+down({Count, Ports}, Tci, Frame) ->
+    [<<?FRAME, 0, Tci:16, Count:32, (byte_size(Frame)):32, Ports/binary>>, Frame];
+down(Port, Tci, Frame) ->
+    [<<?FRAME, 0, Tci:16, 1:32, (byte_size(Frame)):32, Port:32>>, Frame].
 
 %% @doc A station is behind a port, or flooded (`unknown'); it was last seen at
 %% that time by evum_net's clock, or never ages.

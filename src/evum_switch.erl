@@ -34,7 +34,10 @@
 %% (of a VXLAN's other networks, or of no remote), which are not
 %% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
 %% `tx_errors' (its socket refused); `rx_down' and `tx_down', while the port was
-%% set down, and where there were any `rx_mac_limit' and `rx_hook_dropped'. The
+%% set down; `rx_vlan', of a VLAN that the port is not in; `rx_isolated', for a
+%% port that it is isolated from; `tx_mtu', too long with a tag; and where there
+%% were any `rx_mac_limit' and `rx_hook_dropped'. `rx_frames' are all that came
+%% while the port was up, those that were dropped by what it is set to included. The
 %% settings are those of {@link set_port/3}.
 -type port_info() :: #{
     id := evum_fdb:port_id(),
@@ -44,6 +47,7 @@
     isolated := boolean(),
     learning := boolean(),
     mac_limit := infinity | non_neg_integer(),
+    vlan := evum_vlan:config(),
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
     rx_runts := non_neg_integer(),
@@ -56,6 +60,9 @@
     tx_dropped := non_neg_integer(),
     tx_errors := non_neg_integer(),
     rx_down := non_neg_integer(),
+    rx_vlan := non_neg_integer(),
+    rx_isolated := non_neg_integer(),
+    tx_mtu := non_neg_integer(),
     tx_down := non_neg_integer()
 }.
 
@@ -184,7 +191,7 @@ ports(Switch) ->
      || {Id, Counts} <- lists:sort(Counters), Port <- [maps:get(Id, Ports)]
     ].
 
-%% @doc Change how a port is: `up', `isolated', `learning' and `mac_limit', see
+%% @doc Change how a port is: `up', `isolated', `learning', `mac_limit' and `vlan', see
 %% {@link evum_switch_options:port/2}. What is not named stays as it is. The
 %% stations that were learned at the port are forgotten; frames that come after
 %% that meet the port as it is now.

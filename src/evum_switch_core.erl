@@ -81,8 +81,8 @@ set_port(Id, Changes, #core{ports = Ports, fdb = Fdb} = Core) ->
         #{Id := #port{config = Old} = Port} ->
             case evum_switch_options:port(Changes, Old) of
                 {ok, Config} ->
-                    {_, Fdb1} = evum_fdb:flush(Id, Fdb),
                     Ports1 = Ports#{Id := Port#port{config = Config}},
+                    Fdb1 = left(Id, Config, Fdb),
                     {ok, Config, changed(Core#core{ports = Ports1, fdb = Fdb1})};
                 {error, _} = Error ->
                     Error
@@ -90,6 +90,19 @@ set_port(Id, Changes, #core{ports = Ports, fdb = Fdb} = Core) ->
         #{} ->
             {error, no_port}
     end.
+
+%% Nothing that was learned there, and no static station of another VLAN.
+left(Id, #{vlan := Vlans}, Fdb) ->
+    {_, Fdb1} = evum_fdb:flush(Id, Fdb),
+    lists:foldl(
+        fun evum_fdb:remove/2,
+        Fdb1,
+        [
+            Station
+         || Station <- evum_fdb:static(Id, Fdb1),
+            not evum_vlan:is_member(evum_fdb:vlan(Station), Vlans)
+        ]
+    ).
 
 changed(Core) ->
     Core#core{told = #{}, floods = #{}}.
@@ -162,13 +175,19 @@ frame(#{copy := true, hooks := Mask} = Up, Frame, {Batch, #core{hooks = Hooks} =
     failed(evum_switch_hooks:copies(Mask, info(Up), Frame, Hooks), {Batch, Core});
 frame(#{port := In, vlan := Vlan} = Up, <<_:48, From:48, _/binary>> = Frame, {Batch, Core}) ->
     case Core#core.ports of
-        #{In := #port{config = #{up := false}} = Port} ->
-            %% It was on its way when the port was set down.
-            {Batch, dropped(In, Port, rx_down, Core)};
-        #{In := Port} ->
-            case learn(evum_fdb:station(Vlan, From), From, Port, Up, Batch, Core) of
-                {ok, Batch1, Core1} -> hooked(Port, Up, Frame, Batch1, Core1);
-                {drop, Reason} -> {Batch, dropped(In, Port, Reason, Core)}
+        #{In := #port{config = #{up := PortUp, vlan := Vlans}} = Port} ->
+            %% It may have been on its way when the port was set.
+            case PortUp andalso evum_vlan:is_member(Vlan, Vlans) of
+                true ->
+                    Station = evum_fdb:station(Vlan, From),
+                    case learn(Station, From, Port, Up, Batch, Core) of
+                        {ok, Batch1, Core1} -> hooked(Port, Up, Frame, Batch1, Core1);
+                        {drop, Reason} -> {Batch, dropped(In, Reason, Core)}
+                    end;
+                false when PortUp ->
+                    {Batch, dropped(In, rx_vlan, Core)};
+                false ->
+                    {Batch, dropped(In, rx_down, Core)}
             end;
         #{} ->
             {Batch, Core}
@@ -192,7 +211,7 @@ hooked(Port, #{hooks := Mask, port := In} = Up, Frame, Batch, #core{hooks = Hook
                 false -> send(Where, Up, Frame1, Batch2, Core2)
             end;
         drop ->
-            {Batch1, dropped(In, maps:get(In, Core1#core.ports), rx_hook_dropped, Core1)};
+            {Batch1, dropped(In, rx_hook_dropped, Core1)};
         {to, Ports} ->
             send({ports, Ports}, Up, Frame1, Batch1, Core1)
     end.
@@ -223,7 +242,8 @@ failed(Ids, Acc) ->
         Ids
     ).
 
-dropped(In, #port{drops = Drops} = Port, Reason, #core{ports = Ports} = Core) ->
+dropped(In, Reason, #core{ports = Ports} = Core) ->
+    #{In := #port{drops = Drops} = Port} = Ports,
     Drops1 = maps:update_with(Reason, fun(N) -> N + 1 end, 1, Drops),
     Core#core{ports = Ports#{In := Port#port{drops = Drops1}}}.
 
@@ -297,20 +317,21 @@ decide(Port, #{port := In, vlan := Vlan, age := Hint}, <<To:48, _/binary>>, Batc
             {flood, tell_destination(Station, unknown, 0, Hint, Batch, Core1), Core1};
         {Out, Age} ->
             Batch1 = tell_destination(Station, Out, Age, Hint, Batch, Core1),
-            case Out =/= In andalso may_pass(Port, maps:get(Out, Core1#core.ports)) of
+            case may_pass(Port, maps:get(Out, Core1#core.ports)) of
+                _ when Out =:= In -> {nowhere, Batch1, Core1};
                 true -> {{port, Out}, Batch1, Core1};
-                false -> {nowhere, Batch1, Core1}
+                false -> {nowhere, Batch1, dropped(In, rx_isolated, Core1)}
             end
     end.
 
 send(nowhere, _Up, _Frame, Batch, Core) ->
     {Batch, Core};
-send({port, Out}, #{vlan := Vlan}, Frame, Batch, Core) ->
-    {emit(evum_frames:down(Out, Vlan, Frame), Batch), Core};
+send({port, Out}, #{tci := Tci}, Frame, Batch, Core) ->
+    {emit(evum_frames:down(Out, Tci, Frame), Batch), Core};
 send({ports, []}, _Up, _Frame, Batch, Core) ->
     {Batch, Core};
-send({ports, Outs}, #{vlan := Vlan}, Frame, Batch, Core) ->
-    {emit(evum_frames:down(evum_frames:ports(Outs), Vlan, Frame), Batch), Core};
+send({ports, Outs}, #{tci := Tci}, Frame, Batch, Core) ->
+    {emit(evum_frames:down(evum_frames:ports(Outs), Tci, Frame), Batch), Core};
 send(flood, Up, Frame, Batch, Core) ->
     flood(Up, Frame, Batch, Core).
 
@@ -342,15 +363,15 @@ tell_destination(Station, Out, Age, _, Batch, _) ->
     Batch1 = emit(evum_frames:station(Station, Out, seen_at(Age, Batch)), Batch),
     Batch1#batch{destination = Station}.
 
-flood(#{port := In, vlan := Vlan} = Up, Frame, Batch, #core{floods = Floods} = Core) ->
+flood(#{port := In, vlan := Vlan, tci := Tci} = Up, Frame, Batch, #core{floods = Floods} = Core) ->
     case Floods of
         #{{In, Vlan} := Ports} ->
-            {emit(evum_frames:down(Ports, Vlan, Frame), Batch), Core};
+            {emit(evum_frames:down(Ports, Tci, Frame), Batch), Core};
         #{} ->
             {Batch1, Core1} = tell_flood(Vlan, Batch, Core),
             Ports = evum_frames:ports(outs(flood, Up, Core1)),
             Core2 = Core1#core{floods = Floods#{{In, Vlan} => Ports}},
-            {emit(evum_frames:down(Ports, Vlan, Frame), Batch1), Core2}
+            {emit(evum_frames:down(Ports, Tci, Frame), Batch1), Core2}
     end.
 
 %% evum_net leaves out the port that a frame came from, and isolated pairs.
@@ -363,9 +384,8 @@ tell_flood(Vlan, Batch, #core{told = Told, ups = Ups, ports = Ports} = Core) ->
     Record = evum_frames:flood(Vlan, Ups, evum_frames:ports(Members)),
     {emit(Record, Batch), Core#core{told = Told#{Vlan => []}}}.
 
-%% Ports have no VLAN but 0.
-is_member(Vlan, #port{config = #{up := Up}}) ->
-    Up andalso Vlan =:= 0.
+is_member(Vlan, #port{config = #{up := Up, vlan := Vlans}}) ->
+    Up andalso evum_vlan:is_member(Vlan, Vlans).
 
 may_pass(#port{config = #{isolated := true}}, #port{config = #{isolated := true}}) -> false;
 may_pass(_, _) -> true.

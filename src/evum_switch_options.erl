@@ -23,7 +23,7 @@
 %% The application's environment overrides the defaults of all but `name'.
 -module(evum_switch_options).
 
--export([switch/1, port/2, port_defaults/0, address/2, addresses/1]).
+-export([switch/1, port/2, port_defaults/0, port_request/2, address/2, addresses/1]).
 
 -export_type([switch/0, options/0, port_config/0, error/0, address/0, wire_address/0]).
 
@@ -47,7 +47,8 @@
     isolated := boolean(),
     learning := boolean(),
     mac_limit := infinity | non_neg_integer(),
-    up := boolean()
+    up := boolean(),
+    vlan := evum_vlan:config()
 }.
 
 %% evum_net counts milliseconds in 32 bits that wrap: half of that, some 24
@@ -116,7 +117,7 @@ default_name() ->
 %% @doc How a port is before anybody says something else.
 -spec port_defaults() -> port_config().
 port_defaults() ->
-    #{isolated => false, learning => true, mac_limit => infinity, up => true}.
+    #{isolated => false, learning => true, mac_limit => infinity, up => true, vlan => none}.
 
 %% @doc A port's description with some of it changed.
 %% <table>
@@ -127,6 +128,9 @@ port_defaults() ->
 %% <tr><td>`mac_limit'</td><td>how many stations may be learned here; frames of
 %%   others are dropped. Default: `infinity'</td></tr>
 %% <tr><td>`up'</td><td>`false': no frame goes in or out. Default: `true'</td></tr>
+%% <tr><td>`vlan'</td><td>`{access, Vlan}', `{trunk, Vlans | all}' or `{trunk,
+%%   Vlans | all, Native}', with the VLAN of frames that have no tag; see {@link
+%%   evum_vlan}. Default: `none'</td></tr>
 %% </table>
 -spec port(term(), port_config()) -> {ok, port_config()} | {error, error()}.
 port(Changes, Config) when is_map(Changes) ->
@@ -146,8 +150,19 @@ port_option(mac_limit, infinity) ->
     infinity;
 port_option(mac_limit, N) when is_integer(N), N >= 0 ->
     N;
+port_option(vlan, Value) ->
+    case evum_vlan:validate(Value) of
+        {ok, Config} -> Config;
+        error -> throw({bad_option, vlan, Value})
+    end;
 port_option(Key, Value) ->
     throw({bad_option, Key, Value}).
+
+%% @doc A port's description as evum_net is told it; the rest is decided here.
+-spec port_request(evum_fdb:port_id(), port_config()) -> tuple().
+port_request(Id, #{up := Up, isolated := Isolated, vlan := Vlan}) ->
+    {Untagged, Tagged} = evum_vlan:wire(Vlan),
+    {Id, Up, Isolated, Untagged, Tagged}.
 
 %% @doc An address, as evum_net takes it, of a protocol: `tcp' or `udp', where it
 %% is no unix socket.

@@ -113,9 +113,9 @@ handle_call({forget, Vlan, Mac}, _From, #state{core = Core} = State) ->
     {reply, ok, tell(evum_switch_core:remove(Vlan, Mac, Core), State)};
 handle_call({set_port, Id, Options}, From, #state{core = Core} = State) ->
     case evum_switch_core:set_port(Id, Options, Core) of
-        {ok, #{up := Up, isolated := Isolated}, Core1} ->
-            State1 = State#state{core = Core1},
-            {noreply, request(set_port, {Id, Up, Isolated}, {set_port, From}, State1)};
+        {ok, Config, Core1} ->
+            Request = evum_switch_options:port_request(Id, Config),
+            {noreply, request(set_port, Request, {set_port, From}, State#state{core = Core1})};
         {error, _} = Error ->
             {reply, Error, State}
     end;

@@ -32,6 +32,7 @@ as_drawn_test() ->
             {
                 #{
                     port => 16#01020304,
+                    tci => 16#a102,
                     vlan => 16#0102,
                     source_known => true,
                     hooks => 9,
@@ -40,13 +41,13 @@ as_drawn_test() ->
                 },
                 <<"frame">>
             },
-            {#{port => 5, vlan => 0, source_known => false, hooks => 0, copy => true,
+            {#{port => 5, tci => 0, vlan => 0, source_known => false, hooks => 0, copy => true,
                 age => unknown}, <<>>}
         ]},
         evum_frames:fold(
             fun(Up, Frame, Acc) -> Acc ++ [{Up, Frame}] end,
             [],
-            <<1, 2, 3, 4, 5:32, 1, 2, 1, 0, 7:32, 9:32, "frame", 5:32, 0:32, 0:16, 2, 0, 255,
+            <<1, 2, 3, 4, 5:32, 16#a1, 2, 1, 0, 7:32, 9:32, "frame", 5:32, 0:32, 0:16, 2, 0, 255,
                 255, 255, 255, 0:32>>
         )
     ),

@@ -6,6 +6,7 @@
 -export([handed_over/2, hand_over_bad/3, of_stream/1, send_raw/2, port/1]).
 -export([bess/1, daemon/1, vhost/1, stream/1, dgram/2, misdeed/2]).
 -export([control/1, request/1, request/2]).
+-export([tagged/2]).
 -export([os_pid/1, send/2, send/3, recv/1, recv/2, switch/1, close/1, mac/1, frame/3, frame/2]).
 
 -record(peer, {
@@ -234,6 +235,13 @@ frame(Destination, Source, Term) ->
         16#88b5:16,
         (term_to_binary(Term))/binary
     >>.
+
+%% The frame with a tag of 802.1Q: its priority, drop eligibility and VLAN, or
+%% the VLAN alone.
+tagged({Priority, Eligible, Vlan}, <<Addresses:12/binary, Rest/binary>>) ->
+    <<Addresses/binary, 16#8100:16, Priority:3, Eligible:1, Vlan:12, Rest/binary>>;
+tagged(Vlan, Frame) ->
+    tagged({0, 0, Vlan}, Frame).
 
 local(Path) ->
     #{family => local, path => iolist_to_binary(Path)}.

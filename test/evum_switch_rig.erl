@@ -15,11 +15,13 @@
 -export([evum_net_pid/1, quietly/1]).
 
 %% For each case a folder for sockets of its own (priv_dir's name is too long
-%% for one), a switch, and peers of the kinds that Config asks for.
+%% for one), a switch with the options of Config, and peers of the kinds that it
+%% asks for.
 open(Case, Config) ->
     Dir = string:trim(os:cmd("mktemp -d /tmp/evum-test-XXXXXX")),
     Path = filename:join(Dir, "ctl"),
-    {ok, Switch} = evum_switch:start(#{name => Case}),
+    Options = proplists:get_value(options, Config, #{}),
+    {ok, Switch} = evum_switch:start(Options#{name => Case}),
     {ok, Ctl} = evum_ctl:start(Switch, Path),
     Config1 = [{dir, Dir}, {path, Path}, {switch, Switch}, {ctl, Ctl} | Config],
     Kinds = proplists:get_value(kinds, Config, []),

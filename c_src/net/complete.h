@@ -25,8 +25,10 @@ struct complete {
 	uint8_t slab[COMPLETE_SLAB];
 	size_t used;
 	uint8_t whole[FRAME_MAX];
-	/* A burst of segments, each with the headers. */
-	uint8_t segments[FRAME_MAX + (size_t)BURST_FRAMES * FRAME_HEAD];
+	/* A burst of segments, each with the headers, to which the switch may
+	 * have added a tag. */
+	uint8_t segments[FRAME_MAX +
+			 (size_t)BURST_FRAMES * (FRAME_HEAD + FRAME_TAG)];
 };
 
 /* Nobody refers to frames in the slab any more. */

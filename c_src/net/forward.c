@@ -21,6 +21,7 @@ struct flow {
 	station_key from, to;
 	struct station *source, *destination; /* or NULL */
 	bool anonymous; /* of no station that could be learned */
+	uint16_t tci;	/* 0: the port has no VLANs */
 	uint32_t hooks; /* that match */
 };
 
@@ -103,6 +104,31 @@ static uint64_t *sender(struct forward *forward, struct net_port *port,
 			      (FORWARD_SENDERS - 1)];
 }
 
+/*
+ * The VLAN that it is of, where its port has such. False where that is none of
+ * the port's, or where the port has gone.
+ */
+static bool classify(struct net *net, struct flow *flow,
+		     const struct frame *frame)
+{
+	struct net_port *port = flow->port;
+	bool has_tag;
+
+	if (!vlan_admit(&port->policy->vlans, frame, &flow->tci, &has_tag)) {
+		port->counters[NETPORT_RX_VLAN]++;
+		return false;
+	}
+	net_begin_forms(net, frame, flow->tci, has_tag);
+	return port->id;
+}
+
+/* As it goes up, and hooks look at it. */
+static const struct frame *without_tag(struct net *net, const struct flow *flow,
+				       const struct frame *frame)
+{
+	return flow->tci ? vlan_form(net->forms, false) : frame;
+}
+
 static void look_up(struct net *net, struct flow *flow,
 		    const struct frame *frame)
 {
@@ -110,9 +136,10 @@ static void look_up(struct net *net, struct flow *flow,
 	uint32_t now = (uint32_t)net->loop.now_ms;
 	uint64_t to = mac_at(frame->bytes);
 	uint64_t from = mac_at(frame->bytes + MAC_SIZE);
+	station_key vlan = flow->tci & VLAN_ID;
 
-	flow->from = from;
-	flow->to = to;
+	flow->from = vlan << 48 | from;
+	flow->to = vlan << 48 | to;
 	flow->anonymous = !from || from & MAC_GROUP;
 	flow->source = flow->destination = NULL;
 	if (!flow->anonymous)
@@ -132,15 +159,17 @@ static void go_up(struct net *net, const struct flow *flow,
 		  const struct frame *frame)
 {
 	struct forward *forward = &net->forward;
-	struct frames_up up = {
-		.port = flow->port->id, .age = UP_NO_AGE, .hooks = flow->hooks};
+	struct frames_up up = {.port = flow->port->id,
+			       .vlan = flow->tci,
+			       .age = UP_NO_AGE,
+			       .hooks = flow->hooks};
 	bool news = !source_is_known(flow);
 
 	if (!news)
 		up.flags = UP_SOURCE_KNOWN;
 	if (flow->destination && flow->destination->port != STATION_UNKNOWN)
 		up.age = (uint32_t)net->loop.now_ms - flow->destination->seen;
-	net_frame_up(net, &up, frame);
+	net_frame_up(net, &up, without_tag(net, flow, frame));
 	flow->port->last_up = forward->sent;
 	*sender(forward, flow->port, flow->from) = forward->sent;
 	if (news) {
@@ -153,11 +182,13 @@ static void go_up(struct net *net, const struct flow *flow,
 static void copy_up(struct net *net, const struct flow *flow,
 		    const struct frame *frame, bool may_go_up)
 {
-	struct frames_up up = {
-		.port = flow->port->id, .flags = UP_COPY, .hooks = flow->hooks};
+	struct frames_up up = {.port = flow->port->id,
+			       .vlan = flow->tci,
+			       .flags = UP_COPY,
+			       .hooks = flow->hooks};
 
 	if (may_go_up)
-		net_frame_up(net, &up, frame);
+		net_frame_up(net, &up, without_tag(net, flow, frame));
 	else
 		net_count(net, NET_COPIES_MISSED);
 }
@@ -165,6 +196,15 @@ static void copy_up(struct net *net, const struct flow *flow,
 static bool may_pass(const struct net_port *in, const struct net_port *out)
 {
 	return !(in->isolated && out->isolated);
+}
+
+static void send_to(struct net *net, const struct flow *flow,
+		    struct net_port *out, const struct frame *frame)
+{
+	if (flow->tci)
+		policy_send(out, net->forms);
+	else
+		netport_send(out, frame);
 }
 
 static void send_flood(struct net *net, const struct flow *flow,
@@ -177,8 +217,17 @@ static void send_flood(struct net *net, const struct flow *flow,
 			continue;
 		out = net_port_by_id(net, flood->ports[i]);
 		if (out && may_pass(flow->port, out))
-			netport_send(out, frame);
+			send_to(net, flow, out, frame);
 	}
+}
+
+static void send_one(struct net *net, const struct flow *flow,
+		     struct net_port *out, const struct frame *frame)
+{
+	if (may_pass(flow->port, out))
+		send_to(net, flow, out, frame);
+	else
+		flow->port->counters[NETPORT_RX_ISOLATED]++;
 }
 
 /* The cached decision: which flood or port it is for; false without one. */
@@ -189,7 +238,7 @@ static bool decided(struct net *net, const struct flow *flow,
 	*out = NULL;
 	if (flow->to & MAC_GROUP ||
 	    (flow->destination && flow->destination->port == STATION_UNKNOWN)) {
-		*flood = net->forward.floods[0];
+		*flood = net->forward.floods[flow->tci & VLAN_ID];
 		return *flood;
 	}
 	if (flow->destination)
@@ -205,9 +254,12 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 	const struct flood *flood;
 	struct net_port *out;
 
+	if (policy_has_vlans(port) && !classify(net, &flow, frame))
+		return FORWARD_TAKEN;
 	look_up(net, &flow, frame);
 	if (forward->hooks.used)
-		flow.hooks = hooks_match(&forward->hooks, port->id, frame);
+		flow.hooks = hooks_match(&forward->hooks, port->id,
+					 without_tag(net, &flow, frame));
 	port->missed = forward->relay || !source_is_known(&flow) ||
 		       !decided(net, &flow, &flood, &out);
 	if (!port->missed && flow.hooks) {
@@ -233,8 +285,8 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 		flow.source->seen = (uint32_t)net->loop.now_ms;
 	if (flood)
 		send_flood(net, &flow, flood, frame);
-	else if (out != port && may_pass(port, out))
-		netport_send(out, frame);
+	else if (out != port)
+		send_one(net, &flow, out, frame);
 	return FORWARD_TAKEN;
 }
 

@@ -27,8 +27,8 @@
 #include "frames.h"
 #include "hooks.h"
 #include "stations.h"
+#include "vlan.h"
 
-#define VLANS 4096
 /* A power of two. Who collides asks once more than he would have to. */
 #define FORWARD_DOUBTS 65536u
 /* Slots for the senders of a port: who collides waits for the other. */

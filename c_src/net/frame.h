@@ -29,6 +29,9 @@
 #define FRAME_MIN 14 /* an Ethernet header */
 #define FRAME_MAX 65535
 
+/* Of 802.1Q, behind the addresses, bytes. */
+#define FRAME_TAG 4
+
 /* No headers that anybody looks into are longer, bytes. */
 #define FRAME_HEAD 256
 

@@ -6,13 +6,13 @@
  *   up    +---------+
  *         | now: 64 |  once, then for each frame
  *         +----------+---------+----------+---------+--------+---------+
- *         | port: 32 | len: 32 | vlan: 16 | flags:8 | 0: 8   | age: 32 |
+ *         | port: 32 | len: 32 | tci: 16  | flags:8 | 0: 8   | age: 32 |
  *         +----------+---------+----------+---------+--------+---------+
  *         | hooks: 32 | frame, len bytes                               |  ...
  *         +------------------------------------------------------------+
  *
  *   down  +------+----------+----------+
- *         | 0: 8 | flags: 8 | vlan: 16 |  a frame, to so many ports
+ *         | 0: 8 | flags: 8 | tci: 16  |  a frame, to so many ports
  *         +------+----------+----------+-------------------------+
  *         | ports: 32 | len: 32 | port: 32 ... | frame           |
  *         +------------------------------------------------------+
@@ -21,6 +21,7 @@
  *         | 3: 8 | 0: 8 | vlan: 16 | ups: 32 | ports: 32 | port: 32 ... |
  *         | 4: 8 | 0: 24 | bytes: 32 |                what follows answers them
  *
+ * The TCI is 802.1Q's tag of a frame, which itself is without (vlan.h).
  * All numbers are big-endian. The time is evum_net's own, in milliseconds. Here
  * are only the bytes; forward.c says what the records mean, net.c to whom a
  * frame that came down is sent.

@@ -28,8 +28,9 @@ int net_init(struct net *net, const struct port_ops *ops, int in_fd, int out_fd)
 	int err;
 
 	*net = (struct net){.batch = malloc(NET_BATCH_MAX),
-			    .complete = calloc(1, sizeof(*net->complete))};
-	if (!net->batch || !net->complete)
+			    .complete = calloc(1, sizeof(*net->complete)),
+			    .forms = calloc(1, sizeof(*net->forms))};
+	if (!net->batch || !net->complete || !net->forms)
 		return -ENOMEM;
 	TAILQ_INIT(&net->paused_ports);
 	err = burst_init(&net->burst);
@@ -55,6 +56,7 @@ void net_close(struct net *net)
 	forward_free(&net->forward);
 	free(net->batch);
 	free(net->complete);
+	free(net->forms);
 	free(net->vhost);
 }
 
@@ -128,17 +130,33 @@ void net_flush_ports(struct net *net)
 	while (!LIST_EMPTY(&net->dirty_ports))
 		netport_flush(LIST_FIRST(&net->dirty_ports));
 	complete_reset(net->complete);
+	vlan_reset(net->forms);
+}
+
+void net_begin_forms(struct net *net, const struct frame *frame, uint16_t tci,
+		     bool has_tag)
+{
+	if (vlan_begin(net->forms, frame, tci, has_tag))
+		return;
+	net_flush_ports(net);
+	vlan_begin(net->forms, frame, tci, has_tag);
 }
 
 static void net_frame_down(struct net *net, const struct frames_down *down)
 {
 	struct frame frame = {.bytes = down->frame, .len = down->len};
 
+	if (down->vlan)
+		net_begin_forms(net, &frame, down->vlan, false);
 	for (uint32_t i = 0; i < down->n_ports; i++) {
 		struct net_port *port =
 			net_port_by_id(net, frames_port(down, i));
 
-		if (port)
+		if (!port)
+			continue;
+		if (down->vlan)
+			policy_send(port, net->forms);
+		else
 			netport_send(port, &frame);
 	}
 }

@@ -74,6 +74,7 @@ struct net {
 	struct port beam;
 	struct burst burst;
 	struct complete *complete;
+	struct vlan_forms *forms;    /* of the frame at hand */
 	struct vhost_scratch *vhost; /* of port_vhost; NULL before the first */
 
 	uint8_t *batch; /* NET_BATCH_MAX bytes, towards the BEAM */
@@ -114,6 +115,12 @@ bool net_takes_frames(const struct net *net);
 /* One that is not complete goes up as the frames that it stands for. */
 void net_frame_up(struct net *net, const struct frames_up *up,
 		  const struct frame *frame);
+/*
+ * From now on net->forms has the forms of that frame (vlan.h). What is noted
+ * for ports may be sent for that, and so a port go down.
+ */
+void net_begin_forms(struct net *net, const struct frame *frame, uint16_t tci,
+		     bool has_tag);
 /* Hand a batch that came down to its ports. 0 or -EBADMSG. */
 int net_frames_down(struct net *net, const uint8_t *bytes, size_t len);
 /* Send what was noted for ports with netport_send(). */

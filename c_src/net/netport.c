@@ -21,6 +21,9 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_TX_DROPPED] = "tx_dropped",
 	[NETPORT_TX_ERRORS] = "tx_errors",
 	[NETPORT_TX_DOWN] = "tx_down",
+	[NETPORT_RX_VLAN] = "rx_vlan",
+	[NETPORT_RX_ISOLATED] = "rx_isolated",
+	[NETPORT_TX_MTU] = "tx_mtu",
 };
 
 /* In front of each frame of a backlog. */
@@ -377,6 +380,7 @@ void netport_down(struct net_port *port, const char *reason)
 	netport_drop(port, &port->held, NETPORT_RX_DROPPED);
 	net_port_down(port->net, port, reason);
 	port->id = 0;
+	policy_free(port);
 	port->ops->close(port);
 }
 

@@ -39,6 +39,7 @@
 #include "forward.h"
 #include "frame.h"
 #include "loop.h"
+#include "policy.h"
 
 /*
  * Frames that wait for one peer, bytes, each with a header of 16: what a port
@@ -93,17 +94,20 @@ struct port_kind_ops {
 enum netport_counter {
 	NETPORT_RX_FRAMES,
 	NETPORT_RX_BYTES,
-	NETPORT_RX_RUNTS,   /* shorter than an Ethernet header; not switched */
-	NETPORT_RX_GIANTS,  /* above 65535 bytes; not switched */
-	NETPORT_RX_BAD,	    /* an offload that does not fit; not switched */
-	NETPORT_RX_FOREIGN, /* of who is no peer of the port; not switched */
-	NETPORT_RX_DROPPED, /* no room to hold them until they may go on */
-	NETPORT_RX_DOWN,    /* came while the port was set down */
+	NETPORT_RX_RUNTS,    /* shorter than an Ethernet header; not switched */
+	NETPORT_RX_GIANTS,   /* above 65535 bytes; not switched */
+	NETPORT_RX_BAD,	     /* an offload that does not fit; not switched */
+	NETPORT_RX_FOREIGN,  /* of who is no peer of the port; not switched */
+	NETPORT_RX_DROPPED,  /* no room to hold them until they may go on */
+	NETPORT_RX_DOWN,     /* came while the port was set down */
+	NETPORT_RX_VLAN,     /* of a VLAN that the port is not in */
+	NETPORT_RX_ISOLATED, /* was for a port that it is isolated from */
 	NETPORT_TX_FRAMES,
 	NETPORT_TX_BYTES,
 	NETPORT_TX_DROPPED, /* the peer did not read */
 	NETPORT_TX_ERRORS,  /* the peer's socket would not have it */
 	NETPORT_TX_DOWN,    /* were for it while it was set down */
+	NETPORT_TX_MTU,	    /* too long, with a tag */
 	NETPORT_COUNTERS
 };
 extern const char *const netport_counter_names[NETPORT_COUNTERS];
@@ -116,8 +120,9 @@ struct net_port {
 	unsigned int takes; /* NETPORT_TAKES_*, may change while it is up */
 	int fd; /* carries the frames, or -1; closed by ops->close */
 	struct loop_fd io;
-	bool disabled;	   /* set down: no frame goes in or out */
-	bool isolated;	   /* from other ports that are */
+	bool disabled;	       /* set down: no frame goes in or out */
+	bool isolated;	       /* from other ports that are */
+	struct policy *policy; /* NULL: none */
 	bool paused;	   /* not read until the BEAM takes or answers frames */
 	bool unsent;	   /* ops->send has something left */
 	bool ended;	   /* the peer has gone, with frames held */

@@ -9,8 +9,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define VLAN_TAG 4
+/* Tags of the guest's own; and the switch may have added one. */
 #define VLAN_TAGS_MAX 2
+#define VLAN_TAGS (VLAN_TAGS_MAX + 1)
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
 #define IPV4_LENGTH_AT 2
@@ -118,17 +119,18 @@ static uint64_t sum_pseudo(const uint8_t *ip, bool v4, uint32_t len)
 /* --- What a header may say -------------------------------------------- */
 
 /* Where the network header is, behind VLAN tags, and what it is of. */
-static uint32_t find_network(const struct frame *frame, uint16_t *ethertype)
+static uint32_t find_network(const struct frame *frame, int max_tags,
+			     uint16_t *ethertype)
 {
 	uint32_t at = 2 * ETH_ALEN;
 
-	for (int tags = 0; tags <= VLAN_TAGS_MAX; tags++) {
+	for (int tags = 0; tags <= max_tags; tags++) {
 		if (at + 2 > frame_head(frame))
 			break;
 		*ethertype = get_u16(frame->bytes + at);
 		if (*ethertype != ETHERTYPE_VLAN && *ethertype != 0x88a8)
 			return at + 2;
-		at += VLAN_TAG;
+		at += FRAME_TAG;
 	}
 	*ethertype = 0;
 	return 0;
@@ -153,13 +155,14 @@ static bool check_ip(const struct frame *frame, uint32_t network,
 }
 
 /* The length of all headers of a frame that is to be cut; 0: it cannot be. */
-static uint32_t find_headers(const struct frame *frame, uint32_t *network)
+static uint32_t find_headers(const struct frame *frame, int max_tags,
+			     uint32_t *network)
 {
 	const struct frame_offload *offload = &frame->offload;
 	uint32_t transport = offload->csum_start, headers;
 	uint16_t ethertype;
 
-	*network = find_network(frame, &ethertype);
+	*network = find_network(frame, max_tags, &ethertype);
 	if (transport + TCP_HEADER > frame_head(frame) ||
 	    !(offload->flags & FRAME_NEEDS_CSUM) ||
 	    offload->csum_offset != TCP_CSUM_AT ||
@@ -182,7 +185,8 @@ int offload_check(const struct frame *frame)
 	if (offload->flags & ~FRAME_NEEDS_CSUM)
 		return -EBADMSG;
 	if (offload->gso_type)
-		return find_headers(frame, &network) ? 0 : -EBADMSG;
+		return find_headers(frame, VLAN_TAGS_MAX, &network) ? 0
+								    : -EBADMSG;
 	if (offload->flags & FRAME_NEEDS_CSUM &&
 	    (offload->csum_start < ETH_HLEN || csum_at + 2 > frame_head(frame)))
 		return -EBADMSG;
@@ -203,7 +207,8 @@ unsigned int offload_segments(const struct frame *frame)
 	uint32_t network;
 
 	return frame->offload.gso_type
-		       ? count_segments(frame, find_headers(frame, &network))
+		       ? count_segments(frame, find_headers(frame, VLAN_TAGS,
+							    &network))
 		       : 1;
 }
 
@@ -215,7 +220,7 @@ void offload_begin(struct offload_cut *cut, const struct frame *frame,
 	*cut = (struct offload_cut){.frame = frame, .segments = 1};
 	if (!frame->offload.gso_type)
 		return;
-	cut->headers = find_headers(frame, &cut->network);
+	cut->headers = find_headers(frame, VLAN_TAGS, &cut->network);
 	cut->segments = count_segments(frame, cut->headers);
 	if (frame->n_rest) {
 		frame_copy(frame, room);

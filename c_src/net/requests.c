@@ -148,13 +148,29 @@ static int do_flush(struct net *net, uint64_t id, struct term_reader *r,
 	return 0;
 }
 
+/* A set of VLANs: a binary of a bit each, or an empty one. */
+static void decode_vlans(struct term_reader *r, struct vlan_set *set)
+{
+	uint64_t untagged = term_u64(r);
+	size_t len = 0;
+	char *tagged = term_binary(r, &len);
+
+	if (!r->err && (untagged >= VLANS || (len && len != VLAN_SET_BYTES)))
+		r->err = -EBADMSG;
+	if (!r->err)
+		vlan_set_init(set, (uint16_t)untagged,
+			      len ? (const uint8_t *)tagged : NULL);
+	free(tagged);
+}
+
 /*
- * {set_port, {Port, Up, Isolated}}: what was decided before is of no use, and
- * what is on its way down was decided after.
+ * {set_port, {Port, Up, Isolated, Untagged, Tagged}}: what was decided before
+ * is of no use, and what is on its way down was decided after.
  */
 static int do_set_port(struct net *net, uint64_t id, struct term_reader *r,
 		       ei_x_buff *x)
 {
+	struct policy policy = {.vlans = {0}};
 	struct net_port *port;
 	uint64_t number;
 	bool up, isolated;
@@ -164,11 +180,16 @@ static int do_set_port(struct net *net, uint64_t id, struct term_reader *r,
 	number = term_u64(r);
 	up = term_bool(r);
 	isolated = term_bool(r);
+	decode_vlans(r, &policy.vlans);
 	if (r->err || number > UINT32_MAX)
 		return -EBADMSG;
 	port = net_port_by_id(net, (uint32_t)number);
 	if (!port) {
 		term_put_error(x, "port", ENOENT);
+		return 0;
+	}
+	if (policy_set(port, &policy)) {
+		term_put_error(x, "memory", ENOMEM);
 		return 0;
 	}
 	port->disabled = !up;
