@@ -1,8 +1,9 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc Labs: whole networks from one description.
 %%
-%% A description is a map (see {@link evum_lab_spec}), or the path of a file of
-%% Erlang terms that make one.
+%% A description is a map (see {@link evum_lab_spec}), the path of a file of
+%% Erlang terms that make one, or a folder of Kathará's or Netkit's (see {@link
+%% evum_kathara}).
 -module(evum_lab).
 
 -export([check/1, read/1]).
@@ -38,5 +39,10 @@ read(Description) ->
             Error
     end.
 
-load(Path) when is_list(Path), Path =/= []; is_binary(Path) -> evum_lab_spec:read(Path);
-load(Description) -> {ok, Description}.
+load(Path) when is_list(Path), Path =/= []; is_binary(Path) ->
+    case filelib:is_dir(Path) of
+        true -> evum_kathara:read(Path);
+        false -> evum_lab_spec:read(Path)
+    end;
+load(Description) ->
+    {ok, Description}.

@@ -1,0 +1,377 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Labs of Kathará's and Netkit's as descriptions of {@link evum_lab_spec}: a
+%% pure module, but for {@link read/1}, see {@link evum_kathara_folder}.
+%%
+%% What Docker does for such a lab, the description says: machines forward
+%% packets; IPv6 is on, unless `ipv6' says no; `bridged' and `port' give a machine
+%% one more interface, behind its last, on a switch with an uplink; `NAME/' is put
+%% over the machine's root, `shared/' is at `/shared'; scripts are run by bash from
+%% `/hostlab', and what they say is in `/var/log/shared.log' and
+%% `/var/log/startup.log'.
+%%
+%% `mem' and `cpus' are upper limits there. Here a machine has at least 128 MiB, for
+%% a kernel and Debian's daemons, and whole CPUs.
+%%
+%% An image is looked for in the application environment of evum first,
+%% `{kathara_images, #{"kathara/p4" => my_image}}', then among those that `debian'
+%% stands for. What is in neither is refused.
+-module(evum_kathara).
+
+-export([read/1, describe/2, images/0]).
+
+-export_type([folder/0, note/0]).
+
+%% MiB of a machine that names no more.
+-define(MEM_MIN, 128).
+%% What the switch with the uplink is called, and its guests' subnet.
+-define(UPLINK, <<"uplink">>).
+-define(UPLINK_SUBNET, "192.168.214.0/24").
+-define(UPLINK_GATEWAY, <<"192.168.214.1">>).
+-define(UPLINK_RESOLVER, <<"192.168.214.3">>).
+%% Guests have addresses of that subnet from here on, by hand.
+-define(UPLINK_FIRST, 101).
+-define(UPLINK_MAX, 150).
+
+-type name() :: evum_kathara_conf:name().
+%% What is in a lab's folder.
+-type folder() :: #{
+    path := binary(),
+    %% lab.conf and lab.dep
+    conf => binary(),
+    dep => binary(),
+    scripts := #{{startup | shutdown, shared | name()} => binary()},
+    %% by the path in the machine
+    files := #{name() => #{binary() => binary() | {file, binary()}}},
+    shared := boolean()
+}.
+%% Something that is of no effect here; line 0 where it is of no line.
+-type note() :: {File :: binary(), Line :: non_neg_integer(), What :: binary()}.
+
+%% @doc The description of the lab in a folder, or all that is wrong with it. What
+%% is of no effect here is logged.
+-spec read(file:filename_all()) -> {ok, map()} | {error, [evum_lab_spec:problem(), ...]}.
+read(Path) ->
+    case evum_kathara_folder:read(Path) of
+        {ok, Folder} ->
+            case describe(Folder, images()) of
+                {ok, Lab, Notes} ->
+                    [logger:notice("evum: ~ts: ~ts", [where(File, Line), What], #{domain => [evum]}) || {File, Line, What} <- Notes],
+                    {ok, Lab};
+                {error, _} = Error ->
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+where(File, 0) -> File;
+where(File, Line) -> [File, $:, integer_to_list(Line)].
+
+%% @doc The images that names of Docker's stand for.
+-spec images() -> #{binary() => evum_image:name()}.
+images() ->
+    Builtin = maps:from_list(
+        [{<<"kathara/", Name/binary>>, debian} || Name <- [<<"base">>, <<"quagga">>, <<"frr">>, <<"bind">>, <<"sdn">>]] ++
+            [
+                {<<"debian">>, debian},
+                {<<"erlang">>, erlang},
+                {<<"tiny">>, tiny},
+                %% A page to look at captures; there is tcpdump.
+                {<<"lscr.io/linuxserver/wireshark">>, debian}
+            ]
+    ),
+    Own = application:get_env(evum, kathara_images, #{}),
+    maps:merge(
+        Builtin, maps:from_list([{unicode:characters_to_binary(K), V} || {K, V} <- maps:to_list(Own)])
+    ).
+
+%% @doc The description of a lab of which the folder's content is given.
+-spec describe(folder(), #{binary() => evum_image:name()}) ->
+    {ok, Lab :: map(), [note()]} | {error, [evum_lab_spec:problem(), ...]}.
+describe(#{path := Path} = Folder, Images) ->
+    Conf = filename:join(Path, <<"lab.conf">>),
+    {Statements, P1} = evum_kathara_conf:conf(Conf, maps:get(conf, Folder, <<>>)),
+    Dep = filename:join(Path, <<"lab.dep">>),
+    {Depends, P2} = evum_kathara_conf:dep(Dep, maps:get(dep, Folder, <<>>)),
+    {Names, N1} = names(Statements, Folder),
+    P3 = [{Conf, Line, What} || {Line, What} <- interfaces_twice(Statements)],
+    P4 = [
+        {Dep, Line, <<"there is no device '", Name/binary, "'">>}
+     || {Line, Device, Others} <- Depends, Name <- [Device | Others], not lists:member(Name, Names)
+    ],
+    Bridged = [Name || Name <- Names, is_bridged(Name, Statements)],
+    P5 = [{Conf, 0, <<"too many devices that are bridged">>} || length(Bridged) > ?UPLINK_MAX],
+    {Found, P6} = image_names(Conf, Statements, Images),
+    P7 = [{Conf, 0, <<"no device in this lab">>} || Names =:= [], P1 =:= []],
+    case P1 ++ P2 ++ P3 ++ P4 ++ P5 ++ P6 ++ P7 of
+        [] ->
+            Context = #{
+                folder => Folder,
+                statements => Statements,
+                depends => Depends,
+                images => Found,
+                uplink => lists:zip(Bridged, lists:seq(?UPLINK_FIRST, ?UPLINK_FIRST + length(Bridged) - 1)),
+                domains => domains(Statements, Names)
+            },
+            {ok, lab(Names, Context), N1 ++ ignored(Conf, Statements)};
+        Problems ->
+            {error, [problem(P) || P <- Problems]}
+    end.
+
+problem({File, 0, What}) -> {{file, File}, What};
+problem({File, Line, What}) -> {{file, File}, {line, Line, What}}.
+
+%%% Who is there --------------------------------------------------------------
+
+%% Devices are those that lab.conf tells of, and those with a script of their own.
+%% A folder alone makes one where lab.conf tells of none, as Netkit has it: beside
+%% a lab.conf it may as well be documentation. `machines' of Netkit's is the last
+%% word.
+names(Statements, #{path := Path, scripts := Scripts, files := Files}) ->
+    Told = lists:usort([Name || {_, Kind, Name, _} <- Statements, Kind =/= about]),
+    WithScript = [Name || {_, Name} <- maps:keys(Scripts), Name =/= shared],
+    Folders = maps:keys(Files),
+    case [Names || {_, machines, Names} <- Statements] of
+        [] when Told =:= [] -> {lists:usort(WithScript ++ Folders), []};
+        [] -> aside(Path, lists:usort(Told ++ WithScript), Folders);
+        Lists -> {lists:usort(lists:append(Lists)), []}
+    end.
+
+aside(Path, Names, Folders) ->
+    {Names, [
+        {filename:join(Path, Folder), 0, <<"a folder that belongs to no device">>}
+     || Folder <- Folders -- Names
+    ]}.
+
+interfaces_twice(Statements) ->
+    Interfaces = [{{Name, N}, Line} || {Line, interface, Name, {N, _, _}} <- Statements],
+    [
+        {Line, iolist_to_binary(["interface ", integer_to_list(N), " of '", Name, "' for the second time"])}
+     || {{Name, N} = Key, Line} <- Interfaces, Line =/= element(2, lists:keyfind(Key, 1, Interfaces))
+    ].
+
+is_bridged(Name, Statements) ->
+    set(bridged, Name, Statements, false) orelse all(port, Name, Statements) =/= [].
+
+%% Collision domains become switches. Switches and machines share their names in
+%% a description, and a name begins and ends with a letter or digit.
+domains(Statements, Names) ->
+    Domains = lists:usort([Domain || {_, interface, _, {_, Domain, _}} <- Statements]),
+    Taken = [?UPLINK | Names],
+    maps:from_list([{Domain, switch_name(Domain, Taken, Domains)} || Domain <- Domains]).
+
+switch_name(Domain, Taken, Domains) ->
+    case re:run(Domain, "^[A-Za-z0-9](.{0,62}[A-Za-z0-9])?$", [{capture, none}]) of
+        match ->
+            case lists:member(Domain, Taken) of
+                false -> Domain;
+                true -> free(<<"domain-", Domain/binary>>, Domains)
+            end;
+        nomatch ->
+            free(iolist_to_binary(["domain-", binary:encode_hex(binary:part(Domain, 0, min(20, byte_size(Domain))))]), Domains)
+    end.
+
+free(Name, Domains) ->
+    case lists:member(Name, Domains) of
+        false -> Name;
+        true -> free(<<Name/binary, "0">>, Domains)
+    end.
+
+image_names(Conf, Statements, Images) ->
+    Named = [{Line, Name, Image} || {Line, option, Name, {image, Image}} <- Statements],
+    {
+        maps:from_list([{Name, maps:get(untagged(Image), Images, none)} || {_, Name, Image} <- Named]),
+        [
+            {Conf, Line, <<"there is no counterpart to the image '", Image/binary, "'">>}
+         || {Line, _, Image} <- Named, not is_map_key(untagged(Image), Images)
+        ]
+    }.
+
+%% docker.io/NAME:TAG
+untagged(Image) ->
+    [Name | _] = binary:split(Image, [<<":">>, <<"@">>]),
+    case Name of
+        <<"docker.io/", Rest/binary>> -> Rest;
+        _ -> Name
+    end.
+
+ignored(Conf, Statements) ->
+    [
+        {Conf, Line, iolist_to_binary(["'", Key, "' of '", Name, "' has no effect here"])}
+     || {Line, option, Name, Value} <- Statements, Key <- no_effect(Value)
+    ].
+
+no_effect({other, Key}) -> [Key];
+no_effect({privileged, true}) -> [<<"privileged">>];
+no_effect(_) -> [].
+
+%%% The description -----------------------------------------------------------
+
+lab(Names, #{statements := Statements, domains := Domains, uplink := Uplink} = Context) ->
+    Links = [
+        {{Name, interface(N)}, maps:get(Domain, Domains)}
+     || {_, interface, Name, {N, Domain, _}} <- Statements
+    ],
+    Switches = maps:from_list([{Switch, #{}} || Switch <- maps:values(Domains)]),
+    with_uplink(
+        Uplink,
+        Context,
+        #{
+            machines => maps:from_list([{Name, machine(Name, Context)} || Name <- Names]),
+            switches => Switches,
+            links => lists:usort(Links),
+            %% A script that fails is no reason to do without the others.
+            all_or_nothing => false
+        }
+    ).
+
+with_uplink([], _Context, Lab) ->
+    Lab;
+with_uplink(Uplink, #{statements := Statements}, #{switches := Switches, links := Links} = Lab) ->
+    Switch = #{
+        uplink => {nat, #{subnet => ?UPLINK_SUBNET}},
+        forwards => [
+            {Protocol, {"127.0.0.1", Host}, {uplink_address(N), Guest}}
+         || {Name, N} <- Uplink, {Host, Guest, Protocol} <- all(port, Name, Statements)
+        ]
+    },
+    Lab#{
+        switches := Switches#{?UPLINK => Switch},
+        links := Links ++ [{{Name, uplink_interface(Name, Statements)}, ?UPLINK} || {Name, _} <- Uplink]
+    }.
+
+uplink_address(N) ->
+    iolist_to_binary(["192.168.214.", integer_to_list(N)]).
+
+uplink_interface(Name, Statements) ->
+    interface(lists:max([-1 | [N || {_, interface, Device, {N, _, _}} <- Statements, Device =:= Name]]) + 1).
+
+interface(N) ->
+    <<"eth", (integer_to_binary(N))/binary>>.
+
+machine(Name, #{statements := Statements, folder := Folder, depends := Depends, images := Images} = Context) ->
+    Image = maps:get(Name, Images, debian),
+    Interfaces = interfaces(Name, Context),
+    Scripts = scripts(Name, Folder),
+    Files = maps:merge(
+        maps:get(Name, maps:get(files, Folder), #{}),
+        maps:from_list([{path(File), Bytes} || {_, File, _, Bytes} <- Scripts])
+    ),
+    maps:filter(
+        fun(_, Value) -> Value =/= [] andalso Value =/= #{} end,
+        maps:merge(
+            uplink_of(Name, Context),
+            #{
+                image => Image,
+                mem => max(?MEM_MIN, set(mem, Name, Statements, ?MEM_MIN)),
+                cpus => ceil(set(cpus, Name, Statements, 1.0)),
+                init => [set(shell, Name, Statements, <<>>)] -- [<<>>],
+                interfaces => Interfaces,
+                files => Files,
+                share => shares(Name, Context),
+                sysctl => sysctl(Name, maps:keys(Interfaces), Statements),
+                env => maps:from_list(all(env, Name, Statements)),
+                depends => lists:usort(lists:append([Others || {_, Device, Others} <- Depends, Device =:= Name])),
+                startup => [limit(Limit) || Limit <- all(ulimit, Name, Statements)] ++
+                    [run(Image, File, Log) || {startup, File, Log, _} <- Scripts] ++
+                    all(exec, Name, Statements),
+                shutdown => [run(Image, File, Log) || {shutdown, File, Log, _} <- Scripts]
+            }
+        )
+    ).
+
+interfaces(Name, #{statements := Statements, uplink := Uplink}) ->
+    maps:from_list(
+        [{interface(N), with_mac(Mac)} || {_, interface, Device, {N, _, Mac}} <- Statements, Device =:= Name] ++
+            [
+                {uplink_interface(Name, Statements), #{addresses => [<<(uplink_address(N))/binary, "/24">>]}}
+             || {Device, N} <- Uplink, Device =:= Name
+            ]
+    ).
+
+with_mac(random) -> #{};
+with_mac(Mac) -> #{mac => Mac}.
+
+uplink_of(Name, #{uplink := Uplink, folder := #{files := Files}}) ->
+    case {lists:keymember(Name, 1, Uplink), maps:get(Name, Files, #{})} of
+        {false, _} -> #{};
+        {true, #{<<"/etc/resolv.conf">> := _}} -> #{routes => [{default, ?UPLINK_GATEWAY}]};
+        {true, _} -> #{routes => [{default, ?UPLINK_GATEWAY}], resolver => [?UPLINK_RESOLVER]}
+    end.
+
+%% The order is that of Kathará: what all share first, and last at the end.
+scripts(Name, #{scripts := Scripts}) ->
+    [
+        {Kind, File, Log, maps:get(Key, Scripts)}
+     || {{Kind, _} = Key, File, Log} <- [
+            {{startup, shared}, <<"shared.startup">>, <<"shared">>},
+            {{startup, Name}, <<Name/binary, ".startup">>, <<"startup">>},
+            {{shutdown, Name}, <<Name/binary, ".shutdown">>, <<"shutdown">>},
+            {{shutdown, shared}, <<"shared.shutdown">>, <<"shared">>}
+        ],
+        is_map_key(Key, Scripts)
+    ].
+
+path(File) -> <<"/hostlab/", File/binary>>.
+
+%% A daemon that a script leaves behind keeps the log open, so it is no pipe.
+run(Image, File, Log) ->
+    Shell =
+        case Image of
+            tiny -> "sh";
+            _ -> "bash"
+        end,
+    iolist_to_binary(
+        io_lib:format("~s -x ~s >>/var/log/~s.log 2>&1 || { s=$?; tail -n 20 /var/log/~s.log; exit $s; }", [
+            Shell, path(File), Log, Log
+        ])
+    ).
+
+%% For all that the machine's agent and process 1 start from then on.
+limit({Name, Soft, Hard}) ->
+    iolist_to_binary(
+        io_lib:format("for p in 1 $PPID; do prlimit --pid $p --~s=~s:~s || exit; done", [
+            Name, limit_text(Soft), limit_text(Hard)
+        ])
+    ).
+
+limit_text(-1) -> "unlimited";
+limit_text(N) -> integer_to_list(N).
+
+shares(Name, #{statements := Statements, folder := #{path := Path, shared := Shared}}) ->
+    [{filename:join(Path, <<"shared">>), <<"/shared">>, rw} || Shared] ++
+        [
+            {filename:join(Path, Host), Guest, Mode}
+         || {Host, Guest, Mode} <- all(volume, Name, Statements)
+        ].
+
+sysctl(Name, Interfaces, Statements) ->
+    maps:merge(
+        maps:merge(
+            #{<<"net.ipv4.ip_forward">> => <<"1">>, <<"net.ipv4.icmp_ratelimit">> => <<"0">>},
+            ipv6(set(ipv6, Name, Statements, default), Interfaces)
+        ),
+        maps:from_list(all(sysctl, Name, Statements))
+    ).
+
+%% Where a lab says that it wants IPv6, its machines are routers, as in Kathará;
+%% where it says nothing, they take what routers announce, too, as in Netkit.
+ipv6(false, _) ->
+    #{
+        <<"net.ipv6.conf.all.disable_ipv6">> => <<"1">>,
+        <<"net.ipv6.conf.default.disable_ipv6">> => <<"1">>
+    };
+ipv6(true, _) ->
+    #{<<"net.ipv6.conf.all.forwarding">> => <<"1">>, <<"net.ipv6.icmp.ratelimit">> => <<"0">>};
+ipv6(default, Interfaces) ->
+    maps:merge(
+        ipv6(true, Interfaces),
+        maps:from_list([{<<"net.ipv6.conf.", I/binary, ".accept_ra">>, <<"2">>} || I <- Interfaces])
+    ).
+
+%% Of an option that is there twice the last counts.
+set(Key, Name, Statements, Default) ->
+    lists:last([Default | all(Key, Name, Statements)]).
+
+all(Key, Name, Statements) ->
+    [Value || {_, option, Device, {K, Value}} <- Statements, K =:= Key, Device =:= Name].
