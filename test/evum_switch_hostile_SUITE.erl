@@ -16,7 +16,6 @@
     hostile_addresses/1,
     only_the_peer_can_send/1,
     runts_and_giants/1,
-    peer_that_never_reads/1,
     peer_that_floods/1,
     connections_come_and_go/1,
     too_many_connections/1,
@@ -44,7 +43,6 @@ all() ->
         hostile_addresses,
         only_the_peer_can_send,
         runts_and_giants,
-        peer_that_never_reads,
         peer_that_floods,
         connections_come_and_go,
         too_many_connections,
@@ -213,35 +211,6 @@ runts_and_giants(Config) ->
      || Kind <- [daemon, bess]
     ],
     exchange(Witnesses).
-
-%% One of each kind does not read. The others lose nothing, and what the two
-%% lost is counted at their ports and nowhere else.
-peer_that_never_reads(Config) ->
-    Switch = ?config(switch, Config),
-    [A, B] = witnesses(Config),
-    Known = ports(Switch),
-    Deaf = [connect(daemon, Config), connect(bess, Config)],
-    [
-        begin
-            Frame = evum_peer:frame(broadcast, 1, {size, 1514}),
-            ok = evum_peer:send(A, Frame),
-            ?assertEqual(Frame, evum_peer:recv(B))
-        end
-     || _ <- lists:seq(1, 2000)
-    ],
-    lists:foreach(
-        fun(#{id := Id, tx_dropped := Dropped}) ->
-            case lists:member(Id, Known) of
-                true -> ?assertEqual(0, Dropped);
-                false -> ?assert(Dropped > 1000)
-            end
-        end,
-        evum_switch:ports(Switch)
-    ),
-    exchange([A, B]),
-    %% Once they read, they get what has waited, in whole frames, and then
-    %% what is new.
-    lists:foreach(fun(Peer) -> catch_up(Peer, broadcast, B, 2) end, Deaf).
 
 %% More than the BEAM takes: the sender waits, nobody grows, nobody is lost.
 peer_that_floods(Config) ->

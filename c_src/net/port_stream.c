@@ -8,9 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "framing.h"
 #include "net.h"
-
-#define LENGTH_SIZE 4
 
 struct stream {
 	struct net_port port;
@@ -19,58 +18,41 @@ struct stream {
 	struct loop_timer limit;
 	uint64_t request; /* to be answered once connected */
 	struct loop_garbage garbage;
-	size_t taken, got; /* of the buffer: done with, and filled */
-	uint8_t *buffer;   /* STREAM_BUFFER bytes */
-	struct buf rest;   /* of a frame that was sent in part */
+	struct framing framing;
+	struct buf rest; /* of a frame that was sent in part */
 };
 
 /* The whole frames in the buffer, as many as a burst holds. */
-static int stream_parse(struct stream *stream, struct burst *burst)
+static int stream_fill(struct stream *stream, struct burst *burst)
 {
-	burst->count = 0;
-	burst->more = false;
-	while (stream->got - stream->taken >= LENGTH_SIZE) {
-		const uint8_t *at = stream->buffer + stream->taken;
-		uint32_t len;
+	int more = 1;
 
-		memcpy(&len, at, LENGTH_SIZE);
-		len = ntohl(len);
-		if (len > FRAME_MAX)
-			return -EPROTO;
-		if (stream->got - stream->taken - LENGTH_SIZE < len)
-			break;
-		if (burst->count == BURST_FRAMES) {
-			burst->more = true;
-			break;
-		}
-		burst->frames[burst->count++] =
-			(struct frame){.bytes = at + LENGTH_SIZE, .len = len};
-		stream->taken += LENGTH_SIZE + len;
-	}
-	return 0;
+	burst->count = 0;
+	while (burst->count < BURST_FRAMES &&
+	       (more = framing_next(&stream->framing,
+				    &burst->frames[burst->count])) > 0)
+		burst->count++;
+	burst->more = more > 0;
+	return more < 0 ? more : 0;
 }
 
 static int stream_receive(struct net_port *port, struct burst *burst)
 {
 	struct stream *stream = container_of(port, struct stream, port);
+	uint8_t *at;
+	size_t room;
 	ssize_t n;
 
 	burst->ended = false;
 	if (burst->more)
-		return stream_parse(stream, burst);
-	memmove(stream->buffer, stream->buffer + stream->taken,
-		stream->got - stream->taken);
-	stream->got -= stream->taken;
-	stream->taken = 0;
-	/* There is room: what is left is less than a frame. */
-	n = recv(port->fd, stream->buffer + stream->got,
-		 STREAM_BUFFER - stream->got, MSG_DONTWAIT);
+		return stream_fill(stream, burst);
+	room = framing_room(&stream->framing, &at);
+	n = recv(port->fd, at, room, MSG_DONTWAIT);
 	if (n < 0)
 		return -errno;
-	burst->count = 0;
 	burst->ended = n == 0;
-	stream->got += (size_t)n;
-	return stream_parse(stream, burst);
+	framing_produced(&stream->framing, (size_t)n);
+	return stream_fill(stream, burst);
 }
 
 /* What is left of the frame before: 0 once it is out. */
@@ -126,7 +108,7 @@ static int stream_send(struct net_port *port, const struct frame *frames,
 		return err;
 	for (unsigned int i = 0; i < n; i++) {
 		lengths[i] = htonl(frames[i].len);
-		iov[2 * i] = (struct iovec){&lengths[i], LENGTH_SIZE};
+		iov[2 * i] = (struct iovec){&lengths[i], FRAMING_LENGTH};
 		/* sendmsg() only reads; struct iovec knows no const. */
 		iov[2 * i + 1] = (struct iovec){
 			(void *)(uintptr_t)frames[i].bytes, frames[i].len};
@@ -145,7 +127,7 @@ static void stream_free(struct loop_garbage *garbage)
 	struct stream *stream = container_of(garbage, struct stream, garbage);
 
 	buf_free(&stream->rest);
-	free(stream->buffer);
+	framing_free(&stream->framing);
 	free(stream);
 }
 
@@ -181,9 +163,7 @@ static struct stream *stream_new(struct net *net, int fd,
 	struct stream *stream = calloc(1, sizeof(*stream));
 	int yes = 1;
 
-	if (stream)
-		stream->buffer = malloc(STREAM_BUFFER);
-	if (!stream || !stream->buffer) {
+	if (!stream || framing_init(&stream->framing)) {
 		free(stream);
 		close(fd);
 		net_count(net, NET_REFUSED_DESCRIPTORS);
@@ -192,7 +172,7 @@ static struct stream *stream_new(struct net *net, int fd,
 	/* Fails for unix sockets, which have no use for either. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes));
 	setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &yes, sizeof(yes));
-	buf_init(&stream->rest, LENGTH_SIZE + FRAME_MAX);
+	buf_init(&stream->rest, FRAMING_LENGTH + FRAME_MAX);
 	stream->net = net;
 	stream->connecting.fd = -1;
 	netport_init(&stream->port, net, ops, fd);

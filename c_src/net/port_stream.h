@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * port_stream - a port that is a stream socket, unix or TCP, with the length
- * of each frame in front of it, 4 bytes, big-endian: as QEMU's -netdev stream
- * and passt have it. A trunk is the same, to another switch.
+ * of each frame in front of it (framing.h): as QEMU's -netdev stream and passt
+ * have it. A trunk is the same, to another switch.
  *
  * A length above FRAME_MAX ends the port: where the next frame would begin is
  * not known any more. The port lives as long as the connection.
@@ -16,8 +16,6 @@
 
 /* A connection has to come about within so many milliseconds. */
 #define STREAM_CONNECT_MS 5000
-/* Read at once, and held of a frame that is not complete, bytes. */
-#define STREAM_BUFFER (256u << 10)
 
 struct net;
 
