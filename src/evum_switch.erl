@@ -11,6 +11,7 @@
 -export([fdb/1, ports/1, counters/1, name/1, set_port/3]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2]).
+-export([impair/4]).
 -export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
 -export([uplink/3, forward/4, unforward/3, forwards/1]).
 
@@ -38,7 +39,11 @@
 %% port that it is isolated from; `tx_mtu', too long with a tag; and where there
 %% were any `rx_mac_limit' and `rx_hook_dropped'. `rx_frames' are all that came
 %% while the port was up, those that were dropped by what it is set to included. The
-%% settings are those of {@link set_port/3}.
+%% settings are those of {@link set_port/3}; `impair' is what {@link impair/4} made of
+%% it, with what became of frames by it counted in `rx_impaired_loss',
+%% `rx_impaired_limit' (more were under way than may be), `rx_impaired_duplicate',
+%% `rx_impaired_corrupt', `rx_impaired_reorder', and the same with `tx'. Frames that
+%% were lost so are not in `rx_frames' and `tx_frames'.
 -type port_info() :: #{
     id := evum_fdb:port_id(),
     kind := daemon | bess | fd | vhost | stream | dgram | trunk | nat | tap | pcap | vxlan,
@@ -48,6 +53,7 @@
     learning := boolean(),
     mac_limit := infinity | non_neg_integer(),
     vlan := evum_vlan:config(),
+    impair := #{in := evum_impair:impairment(), out := evum_impair:impairment()},
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
     rx_runts := non_neg_integer(),
@@ -199,6 +205,18 @@ ports(Switch) ->
     ok | {error, no_port | {bad_option, Key :: term(), Value :: term()}}.
 set_port(Switch, Port, Options) ->
     gen_server:call(Switch, {set_port, Port, Options}).
+
+%% @doc Make the way of frames through a port worse, as {@link evum_impair} tells:
+%% `in' from its peer into the switch, `out' the other way, or `both'. What is
+%% not in the options is perfect; `#{}' or `none' heals. What was under way goes on
+%% at once. `ports/1' tells how it is, with the seed.
+%%
+%% Frames that a virtio card left for others to cut are cut first, so that all
+%% this meets frames as a wire would carry them.
+-spec impair(pid(), evum_fdb:port_id(), in | out | both, evum_impair:options()) ->
+    ok | {error, no_port | {bad_option, Key :: term(), Value :: term()}}.
+impair(Switch, Port, Direction, Options) ->
+    gen_server:call(Switch, {impair, Port, Direction, Options}).
 
 %% @doc What became of the connections to the switch: `accepted',
 %% `refused_limit', `refused_descriptors', and those that were closed for what

@@ -19,8 +19,11 @@
 %%   frames before it sleeps, as long as some come so soon: they wait less, and
 %%   it takes a CPU while they come. Only where CPUs are idle: guests that have
 %%   all of them lose by it. Default: 0</td></tr>
+%% <tr><td>`seed'</td><td>what the chances of impairments come of, where those have no
+%%   seed of their own ({@link evum_impair}): 0 to 2^64 - 1. Default: at
+%%   random</td></tr>
 %% </table>
-%% The application's environment overrides the defaults of all but `name'.
+%% The application's environment overrides the defaults of all but `name' and `seed'.
 -module(evum_switch_options).
 
 -export([switch/1, port/2, port_defaults/0, port_request/2, address/2, addresses/1]).
@@ -41,7 +44,8 @@
     fdb_size := pos_integer(),
     forward := cache | relay,
     dhcp := boolean(),
-    poll := 0..100
+    poll := 0..100,
+    seed := evum_impair:seed()
 }.
 -type port_config() :: #{
     isolated := boolean(),
@@ -58,6 +62,7 @@
 -define(FDB_SIZE_MAX, 1 bsl 24).
 %% unix(7): sun_path takes 108 bytes, and a NUL.
 -define(UNIX_PATH_MAX, 107).
+-define(SEED_MAX, 16#ffffffffffffffff).
 %% us; evum_net's NET_POLL_MAX_US
 -define(POLL_MAX_US, 100).
 
@@ -77,7 +82,8 @@ switch(Options) when is_map(Options) ->
     ]),
     Given = maps:merge(maps:merge(Defaults, Environment), Options),
     try
-        {ok, maps:merge(#{name => default_name()}, maps:map(fun option/2, Given))}
+        Own = #{name => default_name(), seed => random_seed()},
+        {ok, maps:merge(Own, maps:map(fun option/2, Given))}
     catch
         throw:{bad_option, _, _} = Error -> {error, Error}
     end;
@@ -97,6 +103,7 @@ option(name, Name) when is_atom(Name) -> atom_to_binary(Name);
 option(name, Name) -> label(Name);
 option(ageing, Ms) when is_integer(Ms), Ms > 0, Ms =< ?AGEING_MAX -> Ms;
 option(fdb_size, N) when is_integer(N), N > 0, N =< ?FDB_SIZE_MAX -> N;
+option(seed, Seed) when is_integer(Seed), Seed >= 0, Seed =< ?SEED_MAX -> Seed;
 option(poll, Us) when is_integer(Us), Us >= 0, Us =< ?POLL_MAX_US -> Us;
 option(dhcp, Dhcp) when is_boolean(Dhcp) -> Dhcp;
 option(forward, Forward) when Forward =:= cache; Forward =:= relay -> Forward;
@@ -113,6 +120,9 @@ label(Name) ->
 default_name() ->
     N = erlang:unique_integer([positive, monotonic]),
     <<"switch-", (integer_to_binary(N))/binary>>.
+
+random_seed() ->
+    rand:uniform(?SEED_MAX + 1) - 1.
 
 %% @doc How a port is before anybody says something else.
 -spec port_defaults() -> port_config().

@@ -45,7 +45,7 @@
     | {listen_stream, gen_server:from(), evum_switch_options:wire_address()}
     | {unlisten, gen_server:from() | nobody}
     | {connect | close, gen_server:from()}
-    | {ports | counters | fdb | flush | ask | set_port, gen_server:from()}
+    | {ports | counters | fdb | flush | ask | set_port | impair, gen_server:from()}
     | {hook, gen_server:from(), evum_switch_hooks:id()}
     | {unhook, evum_switch_hooks:id()}
     | dhcp
@@ -56,6 +56,7 @@
     name :: binary(),
     port :: port(),
     core :: evum_switch_core:core(),
+    impaired :: evum_impair:table(),
     %% how often evum_net tells of a station that is seen all the time, ms
     seen_every :: pos_integer(),
     notices = {0, 0} :: {Since :: integer(), Count :: non_neg_integer()},
@@ -66,7 +67,7 @@
 
 %% @private
 -spec init(evum_switch_options:switch()) -> {ok, #state{}} | {stop, {shutdown, evum_switch:error()}}.
-init(#{name := Name, ageing := Ageing} = Description) ->
+init(#{name := Name, ageing := Ageing, seed := Seed} = Description) ->
     %% for terminate/2, when a supervisor says so
     process_flag(trap_exit, true),
     logger:set_process_metadata(#{domain => [evum], switch => Name}),
@@ -76,6 +77,7 @@ init(#{name := Name, ageing := Ageing} = Description) ->
                 name = Name,
                 port = Port,
                 core = evum_switch_core:new(Description),
+                impaired = evum_impair:new(Seed),
                 seen_every = max(1, min(Ageing div 4, ?SEEN_EVERY_MAX))
             },
             _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
@@ -118,6 +120,17 @@ handle_call({set_port, Id, Options}, From, #state{core = Core} = State) ->
             {noreply, request(set_port, Request, {set_port, From}, State#state{core = Core1})};
         {error, _} = Error ->
             {reply, Error, State}
+    end;
+handle_call({impair, Id, Where, Options}, From, #state{core = Core, impaired = Table} = State) ->
+    case {evum_switch_core:port(Id, Core), evum_impair:set(Id, Where, Options, Table)} of
+        {{error, _} = Error, _} ->
+            {reply, Error, State};
+        {_, {error, _} = Error} ->
+            {reply, Error, State};
+        {{ok, _}, {ok, {In, Out}, Seed, Table1}} ->
+            tell_seed(Id, Seed),
+            State1 = State#state{impaired = Table1},
+            {noreply, request(impair, {Id, In, Out}, {impair, From}, State1)}
     end;
 handle_call(name, _From, #state{name = Name} = State) ->
     {reply, Name, State};
@@ -215,7 +228,8 @@ message({event, port_up, {Id, Kind, Peer}}, #state{core = Core} = State) ->
     {noreply, State#state{core = evum_switch_core:port_up(Id, Kind, Peer, Core)}};
 message({event, port_down, {Id, Reason}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b down: ~s", [Id, Reason]),
-    {noreply, tell(evum_switch_core:port_down(Id, Core), State)};
+    State1 = State#state{impaired = evum_impair:forget(Id, State#state.impaired)},
+    {noreply, tell(evum_switch_core:port_down(Id, Core), State1)};
 message({reply, Id, Result}, #state{requests = Requests} = State) ->
     {Request, Rest} = maps:take(Id, Requests),
     {noreply, answer(Request, Result, State#state{requests = Rest})};
@@ -226,6 +240,12 @@ message(_, State) ->
 tell({Core, Records}, #state{port = Port} = State) ->
     Records =/= [] andalso evum_port:data(Port, Records),
     State#state{core = Core}.
+
+%% What nobody has chosen can be chosen the next time.
+tell_seed(Id, {derived, Seed}) ->
+    ?LOG_NOTICE("port ~b is impaired by chance, with seed ~b", [Id, Seed]);
+tell_seed(_, _) ->
+    ok.
 
 notice(Notices, State) ->
     lists:foldl(fun notice_one/2, State, Notices).
@@ -281,7 +301,9 @@ answer({ports, From}, {ok, {_, Counters}}, #state{core = Core} = State) ->
     Ports = maps:map(
         fun(Id, {Kind, Peer}) ->
             {ok, Config} = evum_switch_core:port(Id, Core),
-            maps:merge(evum_switch_core:drops(Id, Core), Config#{kind => Kind, peer => Peer})
+            Impair = evum_impair:of_port(Id, State#state.impaired),
+            Port = Config#{kind => Kind, peer => Peer, impair => Impair},
+            maps:merge(evum_switch_core:drops(Id, Core), Port)
         end,
         evum_switch_core:ports(Core)
     ),
@@ -307,11 +329,11 @@ answer({hook, From, Id}, {error, _} = Error, #state{core = Core} = State) ->
 answer({unhook, Id}, ok, #state{core = Core} = State) ->
     Hooks = evum_switch_hooks:free(Id, evum_switch_core:hooks(Core)),
     State#state{core = evum_switch_core:with_hooks(Hooks, Core)};
-answer({set_port, From}, {error, {port, enoent}}, State) ->
+answer({Op, From}, {error, {port, enoent}}, State) when Op =:= set_port; Op =:= impair ->
     %% It has gone meanwhile; that it has is on its way.
     gen_server:reply(From, {error, no_port}),
     State;
-answer({Op, From}, ok, State) when Op =:= flush; Op =:= set_port ->
+answer({Op, From}, ok, State) when Op =:= flush; Op =:= set_port; Op =:= impair ->
     gen_server:reply(From, ok),
     State;
 answer(configure, ok, State) ->

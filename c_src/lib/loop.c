@@ -2,18 +2,30 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <time.h>
 #include <unistd.h>
 
 #define LOOP_EVENTS 64
+#define NS_PER_S INT64_C(1000000000)
+#define NS_PER_US 1000
 
-int64_t loop_now_ms(void)
+/*
+ * The kernel may wake a sleeper late by this part of the time, and does. So
+ * much earlier it is asked to; what is left then is slept for once more.
+ */
+#define SLACK_PART 1000
+
+int64_t loop_now_ns(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+	return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
+}
+
+int64_t loop_now_ms(void)
+{
+	return loop_now_ns() / LOOP_NS_PER_MS;
 }
 
 int loop_init(struct loop *loop)
@@ -67,19 +79,26 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 	timer->armed = false;
 }
 
-void loop_timer_set(struct loop *loop, struct loop_timer *timer,
-		    int64_t after_ms, void (*expired)(struct loop_timer *))
+void loop_timer_at(struct loop *loop, struct loop_timer *timer, int64_t due_ns,
+		   void (*expired)(struct loop_timer *))
 {
 	struct loop_timer **at = &loop->timers;
 
 	loop_timer_cancel(loop, timer);
-	timer->due_ms = loop_now_ms() + after_ms;
+	timer->due_ns = due_ns;
 	timer->expired = expired;
 	timer->armed = true;
-	while (*at && (*at)->due_ms <= timer->due_ms)
+	while (*at && (*at)->due_ns <= timer->due_ns)
 		at = &(*at)->next;
 	timer->next = *at;
 	*at = timer;
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer,
+		    int64_t after_ms, void (*expired)(struct loop_timer *))
+{
+	loop_timer_at(loop, timer, loop_now_ns() + after_ms * LOOP_NS_PER_MS,
+		      expired);
 }
 
 void loop_task_add(struct loop *loop, struct loop_task *task,
@@ -125,8 +144,8 @@ static void loop_expire(struct loop *loop)
 
 	if (!loop->timers)
 		return;
-	now = loop_now_ms();
-	while (loop->timers && loop->timers->due_ms <= now) {
+	now = loop_now_ns();
+	while (loop->timers && loop->timers->due_ns <= now) {
 		struct loop_timer *timer = loop->timers;
 
 		loop_timer_cancel(loop, timer);
@@ -144,7 +163,8 @@ static void loop_run_tasks(struct loop *loop)
 	}
 }
 
-static int loop_wait_ms(const struct loop *loop)
+/* How long it may sleep; below 0: for ever. */
+static int64_t loop_wait_ns(const struct loop *loop)
 {
 	int64_t left;
 
@@ -152,40 +172,44 @@ static int loop_wait_ms(const struct loop *loop)
 		return 0;
 	if (!loop->timers)
 		return -1;
-	left = loop->timers->due_ms - loop_now_ms();
-	if (left < 0)
-		return 0;
-	return left > INT_MAX ? INT_MAX : (int)left;
+	left = loop->timers->due_ns - loop_now_ns();
+	return left < 0 ? 0 : left;
 }
 
-static int64_t loop_now_us(void)
+static int loop_sleep(struct loop *loop, struct epoll_event *events,
+		      int64_t wait_ns)
 {
-	struct timespec ts;
+	int64_t early_ns = wait_ns - wait_ns / SLACK_PART;
+	struct timespec ts = {.tv_sec = early_ns / NS_PER_S,
+			      .tv_nsec = early_ns % NS_PER_S};
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	if (wait_ns <= 0)
+		return epoll_wait(loop->epoll_fd, events, LOOP_EVENTS,
+				  wait_ns < 0 ? -1 : 0);
+	return epoll_pwait2(loop->epoll_fd, events, LOOP_EVENTS, &ts, NULL);
 }
 
 static int loop_await(struct loop *loop, struct epoll_event *events)
 {
-	int wait_ms = loop_wait_ms(loop), n = 0;
-	int64_t start, soon = loop->poll_us;
+	int64_t wait_ns = loop_wait_ns(loop), start;
+	int64_t soon = (int64_t)loop->poll_us * NS_PER_US;
+	int n = 0;
 
-	if (!soon || !wait_ms)
-		return epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
-	if (wait_ms > 0 && soon > wait_ms * INT64_C(1000))
-		soon = wait_ms * INT64_C(1000);
-	start = loop_now_us();
+	if (!soon || !wait_ns)
+		return loop_sleep(loop, events, wait_ns);
+	if (wait_ns > 0 && soon > wait_ns)
+		soon = wait_ns;
+	start = loop_now_ns();
 	if (loop->pays) {
 		do
 			n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, 0);
-		while (!n && loop_now_us() - start < soon);
+		while (!n && loop_now_ns() - start < soon);
 	} else {
 		soon *= 2; /* to be woken takes time too */
 	}
 	if (!n)
-		n = epoll_wait(loop->epoll_fd, events, LOOP_EVENTS, wait_ms);
-	if (n <= 0 || loop_now_us() - start > soon)
+		n = loop_sleep(loop, events, loop_wait_ns(loop));
+	if (n <= 0 || loop_now_ns() - start > soon)
 		loop->pays /= 2;
 	else if (loop->pays < LOOP_PAYS_MAX)
 		loop->pays++;

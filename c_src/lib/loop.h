@@ -14,6 +14,11 @@
  * With poll_us the loop looks again and again for so long before it sleeps, as
  * long as that pays: where the last events came later, it does not, until some
  * come so soon again. Without events it sleeps.
+ *
+ * Timers are in nanoseconds. The kernel wakes who sleeps for long a little
+ * late, by 0.1 % of the time (select_estimate_accuracy() of fs/select.c), and
+ * by the slack of the process: who needs it more exactly lowers that
+ * (PR_SET_TIMERSLACK).
  */
 #ifndef EVUM_LOOP_H
 #define EVUM_LOOP_H
@@ -35,7 +40,7 @@ struct loop_fd {
 
 struct loop_timer {
 	struct loop_timer *next;
-	int64_t due_ms;
+	int64_t due_ns;
 	bool armed;
 	void (*expired)(struct loop_timer *timer);
 };
@@ -58,7 +63,7 @@ struct loop {
 	bool stopped;
 	int64_t now_ms; /* of this turn, for who can do with its start */
 	uint64_t turn;
-	struct loop_timer *timers; /* ascending by due_ms */
+	struct loop_timer *timers; /* ascending by due_ns */
 	struct loop_task_list tasks;
 	struct loop_garbage *garbage;
 	uint32_t poll_us; /* 0: never polls */
@@ -68,7 +73,10 @@ struct loop {
 /* How many times polling is in vain before it ends: the logarithm of this. */
 #define LOOP_PAYS_MAX 8
 
-/* Milliseconds of CLOCK_MONOTONIC. */
+#define LOOP_NS_PER_MS INT64_C(1000000)
+
+/* CLOCK_MONOTONIC. */
+int64_t loop_now_ns(void);
 int64_t loop_now_ms(void);
 
 /* All return 0 or -errno. The loop never closes a descriptor it watches. */
@@ -79,7 +87,9 @@ int loop_add(struct loop *loop, struct loop_fd *entry, int fd, uint32_t events,
 int loop_watch(struct loop *loop, struct loop_fd *entry, uint32_t events);
 void loop_del(struct loop *loop, struct loop_fd *entry);
 
-/* One shot; arming an armed timer moves it. */
+/* One shot, at a time of loop_now_ns(); arming an armed timer moves it. */
+void loop_timer_at(struct loop *loop, struct loop_timer *timer, int64_t due_ns,
+		   void (*expired)(struct loop_timer *));
 void loop_timer_set(struct loop *loop, struct loop_timer *timer,
 		    int64_t after_ms, void (*expired)(struct loop_timer *));
 void loop_timer_cancel(struct loop *loop, struct loop_timer *timer);

@@ -89,7 +89,8 @@ struct net {
 	struct listener_list listeners;
 	struct nat *nat; /* the port that leads out, or NULL */
 	unsigned int connections;
-	size_t backlogs; /* bytes that wait in all ports, either way */
+	size_t backlogs;       /* bytes that wait in all ports, either way */
+	size_t impaired_bytes; /* under way, IMPAIRED_POOL at most */
 
 	uint64_t counters[NET_COUNTERS];
 	struct log_limit peer_log, resource_log;

@@ -234,30 +234,55 @@ static bool netport_admits(struct net_port *port, const struct frame *frame)
 	return false;
 }
 
-unsigned int netport_input(struct net_port *port, const struct frame *frames,
-			   unsigned int n)
+/* False where the port is paused now, and the frame has to come again. */
+static bool netport_decide(struct net_port *port, const struct frame *frame,
+			   bool may_go_up)
+{
+	if (port->disabled) {
+		netport_count(port, NETPORT_RX_DOWN, 1);
+		return true;
+	}
+	if (!netport_admits(port, frame))
+		return true;
+	if (forward_frame(port->net, port, frame, may_go_up) == FORWARD_WAIT) {
+		netport_pause(port);
+		return false;
+	}
+	netport_count(port, NETPORT_RX_FRAMES, 1);
+	netport_count(port, NETPORT_RX_BYTES, frame->len);
+	return true;
+}
+
+bool netport_switch_one(struct net_port *port, const struct frame *frame)
+{
+	return netport_decide(port, frame, net_takes_frames(port->net));
+}
+
+unsigned int netport_switch(struct net_port *port, const struct frame *frames,
+			    unsigned int n)
 {
 	/* A burst that was begun may run into debt. */
 	bool may_go_up = net_takes_frames(port->net);
 	unsigned int i;
 
-	for (i = 0; i < n && port->id; i++) {
-		if (port->disabled) {
-			netport_count(port, NETPORT_RX_DOWN, 1);
-			continue;
-		}
-		if (!netport_admits(port, &frames[i]))
-			continue;
-		if (forward_frame(port->net, port, &frames[i], may_go_up) ==
-		    FORWARD_WAIT) {
-			netport_pause(port);
+	for (i = 0; i < n && port->id; i++)
+		if (!netport_decide(port, &frames[i], may_go_up))
 			break;
-		}
-		netport_count(port, NETPORT_RX_FRAMES, 1);
-		netport_count(port, NETPORT_RX_BYTES, frames[i].len);
-	}
 	net_flush_ports(port->net);
 	return i;
+}
+
+unsigned int netport_input(struct net_port *port, const struct frame *frames,
+			   unsigned int n)
+{
+	if (!port->impaired[IMPAIRED_IN].on)
+		return netport_switch(port, frames, n);
+	for (unsigned int i = 0; i < n && port->id; i++)
+		if (netport_admits(port, &frames[i]))
+			impaired_frame(&port->impaired[IMPAIRED_IN],
+				       &frames[i]);
+	net_flush_ports(port->net);
+	return n;
 }
 
 void netport_resume(struct net_port *port)
@@ -268,10 +293,15 @@ void netport_resume(struct net_port *port)
 	port->paused = false;
 	while (buf_len(&port->held)) {
 		unsigned int n = netport_waiting(&port->held, frames);
-		unsigned int taken = netport_input(port, frames, n);
+		unsigned int taken = netport_switch(port, frames, n);
 
 		for (unsigned int i = 0; port->id && i < taken; i++)
 			netport_consume(port, &port->held);
+		if (!port->id || port->paused)
+			return;
+	}
+	if (port->impaired[IMPAIRED_IN].on) {
+		impaired_run(&port->impaired[IMPAIRED_IN]);
 		if (!port->id || port->paused)
 			return;
 	}
@@ -286,7 +316,7 @@ static void netport_take(struct net_port *port, const struct burst *burst)
 {
 	unsigned int taken = 0;
 
-	if (!port->paused)
+	if (!port->paused || port->impaired[IMPAIRED_IN].on)
 		taken = netport_input(port, burst->frames, burst->count);
 	if (port->id && taken < burst->count)
 		netport_enqueue(port, &port->held, NETPORT_HELD_OWN,
@@ -378,6 +408,8 @@ void netport_down(struct net_port *port, const char *reason)
 	loop_del(&port->net->loop, &port->io);
 	netport_drop(port, &port->backlog, NETPORT_TX_DROPPED);
 	netport_drop(port, &port->held, NETPORT_RX_DROPPED);
+	for (int i = 0; i < IMPAIRED_DIRECTIONS; i++)
+		impaired_end(&port->impaired[i]);
 	net_port_down(port->net, port, reason);
 	port->id = 0;
 	policy_free(port);
@@ -420,7 +452,7 @@ static void netport_send_complete(struct net_port *port,
 	}
 }
 
-void netport_send(struct net_port *port, const struct frame *frame)
+void netport_pass(struct net_port *port, const struct frame *frame)
 {
 	if (port->disabled)
 		netport_count(port, NETPORT_TX_DOWN, 1);
@@ -428,6 +460,14 @@ void netport_send(struct net_port *port, const struct frame *frame)
 		netport_note(port, frame);
 	else
 		netport_send_complete(port, frame);
+}
+
+void netport_send(struct net_port *port, const struct frame *frame)
+{
+	if (port->impaired[IMPAIRED_OUT].on)
+		impaired_frame(&port->impaired[IMPAIRED_OUT], frame);
+	else
+		netport_pass(port, frame);
 }
 
 void netport_flush(struct net_port *port)

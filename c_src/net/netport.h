@@ -9,6 +9,8 @@
  *
  *   kind's bytes -> netport_input() -> a decision -> netport_send() -> send()
  *
+ * Impairments (impaired.h) are behind the first and before the last.
+ *
  * Every frame passes netport_input() once and netport_send() once for each
  * port that gets it, whatever the kinds: what is to see or to hold up all
  * frames of a port belongs into these two.
@@ -38,6 +40,7 @@
 #include "burst.h"
 #include "forward.h"
 #include "frame.h"
+#include "impaired.h"
 #include "loop.h"
 #include "policy.h"
 
@@ -133,7 +136,9 @@ struct net_port {
 	unsigned int n_pending;
 	struct frame pending[BURST_FRAMES]; /* of the batch at hand */
 	struct buf backlog, held;
+	struct impaired impaired[IMPAIRED_DIRECTIONS];
 	uint64_t counters[NETPORT_COUNTERS];
+	uint64_t impaired_counters[IMPAIRED_DIRECTIONS][IMPAIRED_EVENTS];
 	LIST_ENTRY(net_port) id_link, dirty_link;
 	TAILQ_ENTRY(net_port) paused_link;
 };
@@ -156,6 +161,14 @@ void netport_down(struct net_port *port, const char *reason);
  */
 unsigned int netport_input(struct net_port *port, const struct frame *frames,
 			   unsigned int n);
+/* The same of frames that have come in, behind what impairs the way. */
+unsigned int netport_switch(struct net_port *port, const struct frame *frames,
+			    unsigned int n);
+/*
+ * One of them, whose bytes last until net_flush_ports(), which is the caller's
+ * to say. False where the port is paused now.
+ */
+bool netport_switch_one(struct net_port *port, const struct frame *frame);
 /* The peer has room again. */
 void netport_writable(struct net_port *port);
 
@@ -165,6 +178,8 @@ void netport_writable(struct net_port *port);
  * not take it as it is.
  */
 void netport_send(struct net_port *port, const struct frame *frame);
+/* The same of a frame behind what impairs the way. */
+void netport_pass(struct net_port *port, const struct frame *frame);
 void netport_flush(struct net_port *port);
 /* Go on after a pause, with what is held, and then read again. */
 void netport_resume(struct net_port *port);

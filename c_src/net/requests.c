@@ -9,11 +9,13 @@
 
 #include "bridges.h"
 #include "buf.h"
+#include "impair_request.h"
 #include "net.h"
 #include "ports.h"
 #include "term.h"
 #include "uplinks.h"
 
+/* The head of a list; its end is the caller's. */
 static void put_counters(ei_x_buff *x, const char *const *names,
 			 const uint64_t *values, size_t n)
 {
@@ -23,6 +25,15 @@ static void put_counters(ei_x_buff *x, const char *const *names,
 		ei_x_encode_atom(x, names[i]);
 		ei_x_encode_ulonglong(x, values[i]);
 	}
+}
+
+static void put_port_counters(ei_x_buff *x, const struct net_port *port)
+{
+	put_counters(x, netport_counter_names, port->counters,
+		     NETPORT_COUNTERS);
+	for (int i = 0; i < IMPAIRED_DIRECTIONS; i++)
+		put_counters(x, impaired_counter_names[i],
+			     port->impaired_counters[i], IMPAIRED_EVENTS);
 	ei_x_encode_empty_list(x);
 }
 
@@ -37,6 +48,7 @@ static int do_counters(struct net *net, uint64_t id, struct term_reader *r,
 	term_put_ok(x);
 	ei_x_encode_tuple_header(x, 2);
 	put_counters(x, net_counter_names, net->counters, NET_COUNTERS);
+	ei_x_encode_empty_list(x);
 	for (size_t i = 0; i < NET_ID_BUCKETS; i++) {
 		LIST_FOREACH(port, &net->by_id[i], id_link)
 		{
@@ -46,8 +58,7 @@ static int do_counters(struct net *net, uint64_t id, struct term_reader *r,
 			ei_x_encode_list_header(x, 1);
 			ei_x_encode_tuple_header(x, 2);
 			ei_x_encode_ulong(x, port->id);
-			put_counters(x, netport_counter_names, port->counters,
-				     NETPORT_COUNTERS);
+			put_port_counters(x, port);
 		}
 	}
 	ei_x_encode_empty_list(x);
@@ -283,6 +294,7 @@ static const struct {
 	{"seen", do_seen},
 	{"flush", do_flush},
 	{"set_port", do_set_port},
+	{"impair", impair_request},
 	{"hook", do_hook},
 	{"unhook", do_unhook},
 	{"nat", uplinks_nat},
