@@ -38,7 +38,7 @@ static bool take(struct framing *framing, const uint8_t *bytes, size_t len,
 
 		if (expected(bytes, len, *at, &want) != 1 ||
 		    frame.len != want || frame.n_rest ||
-		    memcmp(frame.bytes, bytes + *at + 4, want))
+		    memcmp(frame.bytes, bytes + *at + 4, want) != 0)
 			abort();
 		*at += 4 + want;
 	}
