@@ -65,6 +65,18 @@ commands() ->
                 "it could not be run."
         },
         #{name => "stop", args => [{many, "NAME"}], help => "end machines at once"},
+        #{
+            name => "capture",
+            args => ["NAME"],
+            options => [
+                #{name => live, help => "write it to the output, as pcapng, while frames pass"},
+                #{name => filter, short => $f, value => "FILTER", help => "only frames that match, see pcap-filter(7)"},
+                #{name => snaplen, short => $s, value => "BYTES", type => integer, help => "keep so much of a frame"},
+                #{name => interface, short => $i, value => "ETH", help => "of a machine that has several"}
+            ],
+            help => "capture frames of a machine",
+            text => "evum capture r1 --live | wireshark -k -i -"
+        },
         #{name => "doctor", args => [], help => "tell what this host has and lacks"},
         #{name => "kernel", args => [], help => "tell of the kernels that machines get"},
         #{
@@ -181,6 +193,10 @@ do("ps", [], _, Io) ->
     ]);
 do("exec", [Name | Command], Options, Io) ->
     with_machine(Name, Io, fun(Pid) -> exec(Pid, Command, Options, Io) end);
+do("capture", [Name], #{live := true} = Options, Io) ->
+    with_machine(Name, Io, fun(Pid) -> capture(Pid, maps:remove(live, Options), Io) end);
+do("capture", _, _, Io) ->
+    err(Io, "evum capture: --live is the one way so far\n", ?WRONG);
 do("stop", Names, _, Io) ->
     lists:max([
         with_machine(Name, Io, fun(Pid) ->
@@ -363,6 +379,16 @@ exec(Pid, Command, Options, #{out := Out, input := Input} = Io) ->
         {error, Reason} ->
             _ = failed(Io, "~tp", [Reason]),
             125
+    end.
+
+capture(Pid, Options, #{out := Out} = Io) ->
+    case evum_capture:stream(Pid, Options, Out) of
+        {ok, #{written := Written, dropped := Dropped}} ->
+            err(Io, io_lib:format("evum: ~b frames, ~b dropped~n", [Written, Dropped]), 0);
+        {error, {bpf, Text}} ->
+            failed(Io, "filter: ~ts", [Text]);
+        {error, Reason} ->
+            failed(Io, "~tp", [Reason])
     end.
 
 pump(Tag, Out) ->

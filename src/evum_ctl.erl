@@ -28,7 +28,7 @@
 -behaviour(gen_server).
 
 -export([start/1, start/2, start_link/1, start_link/2, stop/1]).
--export([socket/0, socket/1, default/0, ensure/0, serving/1]).
+-export([socket/0, socket/1, default/0, ensure/0, serving/1, switch_at/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
 
 -export_type([error/0]).
@@ -152,6 +152,21 @@ serving(Pid) ->
             end;
         _ ->
             {error, no_switch}
+    end.
+
+%% @private
+%% @doc The switch behind a path that is served here.
+-spec switch_at(file:name_all()) -> {ok, pid()} | {error, no_switch}.
+switch_at(Path) ->
+    case evum_registry:whereis({control, Path}) of
+        undefined ->
+            {error, no_switch};
+        Ctl ->
+            try
+                {ok, gen_server:call(Ctl, switch)}
+            catch
+                exit:_ -> {error, no_switch}
+            end
     end.
 
 %%% Paths. They are kept as the bytes that the file system has.
@@ -301,7 +316,10 @@ listen(Switch, Path, OwnDir) ->
     end.
 
 %% @private
--spec handle_call(socket, gen_server:from(), #state{}) -> {reply, binary(), #state{}}.
+-spec handle_call(socket | switch, gen_server:from(), #state{}) ->
+    {reply, binary() | pid(), #state{}}.
+handle_call(switch, _From, #state{switch = Switch} = State) ->
+    {reply, Switch, State};
 handle_call(socket, _From, #state{path = Path} = State) ->
     {reply, Path, State}.
 

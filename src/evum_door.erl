@@ -12,7 +12,7 @@
 -module(evum_door).
 -behaviour(gen_server).
 
--export([start_link/0, name/0]).
+-export([start_link/0, name/0, is_own_user/1]).
 -export([accept/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
@@ -120,11 +120,17 @@ accept(Door, Listener) ->
     end.
 
 serve(Socket) ->
-    case peer_uid(Socket) =:= own_uid() andalso gen_tcp:recv(Socket, 0, ?REQUEST_TIMEOUT) of
+    case is_own_user(Socket) andalso gen_tcp:recv(Socket, 0, ?REQUEST_TIMEOUT) of
         {ok, Packet} -> request(decode(Packet), Socket);
         _ -> ok
     end,
     gen_tcp:close(Socket).
+
+%% @doc Does a process of the user of this one hold the other end of a local
+%% socket?
+-spec is_own_user(gen_tcp:socket()) -> boolean().
+is_own_user(Socket) ->
+    peer_uid(Socket) =:= own_uid().
 
 peer_uid(Socket) ->
     case inet:getopts(Socket, [{raw, ?SOL_SOCKET, ?SO_PEERCRED, ?UCRED_SIZE}]) of

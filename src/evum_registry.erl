@@ -7,6 +7,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0, claim/1, share/2, whereis/1, list/0]).
+-export([switches/0, machine/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([key/0]).
@@ -16,6 +17,8 @@
     | {mac, Network :: term(), binary()}
     | {control, Path :: binary()}
     | {control_of, Switch :: pid()}
+    | {switch, pid()}
+    | {os_pid, pos_integer()}
     | {Kind :: atom(), Thing :: term(), Sharer :: pid()}.
 
 -record(state, {monitors = #{} :: #{pid() => {reference(), [key()]}}}).
@@ -51,6 +54,26 @@ whereis(Key) ->
 -spec list() -> [{term(), pid()}].
 list() ->
     [{Name, Pid} || [Name, Pid] <- ets:match(?MODULE, {{name, '$1'}, '$2'})].
+
+%% @doc All switches.
+-spec switches() -> [pid()].
+switches() ->
+    lists:sort([Pid || [Pid] <- ets:match(?MODULE, {{switch, '$1'}, '_'})]).
+
+%% @doc The machine whose kernel is a process of the host, and what to call it:
+%% its name or, where it has none, its pid.
+-spec machine(OsPid :: non_neg_integer()) -> {ok, pid(), Called :: binary()} | none.
+machine(OsPid) ->
+    case ?MODULE:whereis({os_pid, OsPid}) of
+        undefined ->
+            none;
+        Pid ->
+            case ets:match(?MODULE, {{name, '$1'}, Pid}) of
+                [[Name] | _] when is_atom(Name) -> {ok, Pid, atom_to_binary(Name)};
+                [[Name] | _] -> {ok, Pid, Name};
+                [] -> {ok, Pid, list_to_binary(pid_to_list(Pid))}
+            end
+    end.
 
 %% @private
 -spec init([]) -> {ok, #state{}}.

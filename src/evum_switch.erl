@@ -14,6 +14,7 @@
 -export([impair/4]).
 -export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
 -export([uplink/3, forward/4, unforward/3, forwards/1]).
+-export([capture/2, stop_capture/1, captures/1]).
 
 -export_type([options/0, error/0, station/0, port_info/0]).
 
@@ -268,6 +269,32 @@ unforward(Switch, Protocol, Host) ->
     Guest :: {inet:ip_address(), inet:port_number()}.
 forwards(Switch) ->
     evum_uplink:forwards(Switch).
+
+%% @doc Write frames into a pcapng file: of a switch, each once, where it came in;
+%% of a port, `{Switch, Port}', or a machine, by pid or name, what comes in and
+%% what goes out there. {@link evum_capture} lists the options and errors. It goes
+%% on until {@link stop_capture/1}, whatever becomes of the caller, or until the
+%% switch or port goes; the file is complete then. An error of the file, such as a
+%% full disk, ends it with a line in the log, and the network goes on.
+-spec capture(evum_capture:target(), evum_capture:options()) ->
+    {ok, evum_capture:capture()} | {error, evum_capture:error()}.
+capture(Target, Options) ->
+    evum_capture:start(Target, Options).
+
+%% @doc End a capture, once all is written: how many frames the file has, and
+%% how many were dropped. Where it has ended by itself: the same, or what it ended
+%% of, with the file and the counts; a switch remembers its last 64.
+-spec stop_capture(evum_capture:capture()) ->
+    {ok, evum_capture:counts()}
+    | {error, {capture, file:name_all(), Errno :: atom(), evum_capture:counts()} | no_capture | no_switch}.
+stop_capture(Capture) ->
+    evum_capture:stop(Capture).
+
+%% @doc The captures of a switch that run, or ended by themselves, with their
+%% counts so far.
+-spec captures(pid()) -> [evum_capture:info()] | {error, no_switch}.
+captures(Switch) ->
+    evum_capture:list(Switch).
 
 %% @private
 %% @doc Ask evum_net; for the modules of a switch.

@@ -50,6 +50,7 @@
     | {unhook, evum_switch_hooks:id()}
     | dhcp
     | configure
+    | named
     | seen.
 
 -record(state, {
@@ -71,6 +72,7 @@ init(#{name := Name, ageing := Ageing, seed := Seed} = Description) ->
     %% for terminate/2, when a supervisor says so
     process_flag(trap_exit, true),
     logger:set_process_metadata(#{domain => [evum], switch => Name}),
+    ok = enter(),
     case evum_port:open("evum_net") of
         {ok, Port} ->
             State = #state{
@@ -88,6 +90,13 @@ init(#{name := Name, ageing := Ageing, seed := Seed} = Description) ->
             {ok, serve_dhcp(Dhcp, State1)};
         {error, Reason} ->
             {stop, {shutdown, Reason}}
+    end.
+
+%% Without the application, which needs no registry, it is in no list.
+enter() ->
+    case erlang:whereis(evum_registry) of
+        undefined -> ok;
+        _ -> evum_registry:claim({switch, self()})
     end.
 
 polling(0, State) -> State;
@@ -225,7 +234,10 @@ message({data, Batch}, #state{port = Port, core = Core} = State) ->
     end;
 message({event, port_up, {Id, Kind, Peer}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b up: ~s, process ~b", [Id, Kind, Peer]),
-    {noreply, State#state{core = evum_switch_core:port_up(Id, Kind, Peer, Core)}};
+    {noreply, name_port(Id, Peer, State#state{core = evum_switch_core:port_up(Id, Kind, Peer, Core)})};
+message({event, capture_ended, {Id, Reason, Written, Dropped, File}}, State) ->
+    capture_ended(Reason, Id, {Written, Dropped}, File),
+    {noreply, State};
 message({event, port_down, {Id, Reason}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b down: ~s", [Id, Reason]),
     State1 = State#state{impaired = evum_impair:forget(Id, State#state.impaired)},
@@ -235,6 +247,21 @@ message({reply, Id, Result}, #state{requests = Requests} = State) ->
     {noreply, answer(Request, Result, State#state{requests = Rest})};
 message(_, State) ->
     {stop, {evum_net, malformed}, State}.
+
+%% What captures call a port.
+name_port(Id, Peer, State) ->
+    case evum_registry:machine(Peer) of
+        {ok, _, Called} -> request(name_port, {Id, Called}, named, State);
+        none -> State
+    end.
+
+%% A reader that has had enough is no trouble.
+capture_ended(Reason, Id, Counts, File) when Reason =:= ok; File =:= <<>> ->
+    ?LOG_DEBUG("capture ~b ended: ~p, {written, dropped} ~p", [Id, Reason, Counts]);
+capture_ended(Reason, _Id, {Written, Dropped}, File) ->
+    ?LOG_WARNING("capture ended: ~ts: ~s, ~b frames written, ~b dropped", [
+        File, Reason, Written, Dropped
+    ]).
 
 %% Send what a decision asks for.
 tell({Core, Records}, #state{port = Port} = State) ->
@@ -336,7 +363,7 @@ answer({Op, From}, {error, {port, enoent}}, State) when Op =:= set_port; Op =:= 
 answer({Op, From}, ok, State) when Op =:= flush; Op =:= set_port; Op =:= impair ->
     gen_server:reply(From, ok),
     State;
-answer(configure, ok, State) ->
+answer(Op, ok, State) when Op =:= configure; Op =:= named ->
     State.
 
 request(Op, Arg, Request, #state{port = Port, requests = Requests, next_id = Id} = State) ->

@@ -279,6 +279,8 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel} = State0) ->
             %% Before the request: evum_guest ends where that fails, and a write
             %% that finds it gone would lose its answer.
             ok = evum_port:credit(Port, ?WINDOW),
+            %% Sockets that it hands over are its own.
+            _ = [known_as(OsPid) || {os_pid, OsPid} <- [erlang:port_info(Port, os_pid)]],
             ok = evum_port:second_credit(Port, ?AGENT_WINDOW),
             ok = evum_port:request(
                 Port, 0, start, evum_machine:start_request(Machine, Kernel)
@@ -288,6 +290,11 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel} = State0) ->
         {error, Reason} ->
             failed(Reason, State)
     end.
+
+%% By its peer's process a switch knows whose port one is.
+known_as(OsPid) ->
+    _ = evum_registry:claim({os_pid, OsPid}),
+    ok.
 
 %% The machine does not come into being: say so to those who wait, and end;
 %% where nobody has asked yet, the one who started it is about to.
@@ -473,6 +480,7 @@ stopping(From, #state{stopping = Others} = State) ->
 handle_port({data, Bytes}, State) ->
     {noreply, shown(Bytes, State)};
 handle_port({reply, 0, {ok, OsPid}}, #state{awaiting = Awaiting} = State) ->
+    known_as(OsPid),
     lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Awaiting),
     {noreply, State#state{phase = running, os_pid = OsPid, awaiting = []}};
 handle_port({reply, 0, {error, {Step, Errno}}}, State) ->

@@ -2,23 +2,8 @@
 #include "hooks.h"
 
 #include <errno.h>
-#include <string.h>
 
-static int compile(struct hook *hook, const char *filter, char **error)
-{
-	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, FRAME_MAX);
-	int err = 0;
-
-	if (!pcap)
-		return -ENOMEM;
-	if (pcap_compile(pcap, &hook->filter, filter, 1, PCAP_NETMASK_UNKNOWN) <
-	    0) {
-		*error = strdup(pcap_geterr(pcap));
-		err = -EINVAL;
-	}
-	pcap_close(pcap);
-	return err;
-}
+#include "filter.h"
 
 int hooks_set(struct hooks *hooks, uint32_t bit, const struct hook *hook,
 	      const char *filter, char **error)
@@ -30,7 +15,7 @@ int hooks_set(struct hooks *hooks, uint32_t bit, const struct hook *hook,
 		return -EINVAL;
 	new.filtered = *filter;
 	if (new.filtered) {
-		int err = compile(&new, filter, error);
+		int err = filter_compile(&new.filter, filter, error);
 
 		if (err)
 			return err;
@@ -63,9 +48,7 @@ static bool matches(const struct hook *hook, uint32_t in,
 {
 	if (hook->in && hook->in != in)
 		return false;
-	return !hook->filtered ||
-	       bpf_filter(hook->filter.bf_insns, frame->bytes, frame->len,
-			  frame_head(frame));
+	return !hook->filtered || filter_matches(&hook->filter, frame);
 }
 
 uint32_t hooks_match(const struct hooks *hooks, uint32_t in,

@@ -50,6 +50,7 @@ void net_close(struct net *net)
 	for (size_t i = 0; i < NET_ID_BUCKETS; i++)
 		while (!LIST_EMPTY(&net->by_id[i]))
 			netport_down(LIST_FIRST(&net->by_id[i]), "closed");
+	captures_close(net);
 	port_close(&net->beam);
 	loop_close(&net->loop);
 	burst_free(&net->burst);
@@ -267,6 +268,7 @@ void net_port_up(struct net *net, struct net_port *port)
 	port->id = net->last_port_id;
 	LIST_INSERT_HEAD(bucket(net, port->id), port, id_link);
 	forward_port_up(&net->forward);
+	captures_port_up(port);
 	term_event(&x, "port_up");
 	ei_x_encode_tuple_header(&x, 3);
 	ei_x_encode_ulong(&x, port->id);
@@ -280,6 +282,7 @@ void net_port_down(struct net *net, struct net_port *port, const char *reason)
 	ei_x_buff x;
 
 	LIST_REMOVE(port, id_link);
+	captures_port_down(port);
 	term_event(&x, "port_down");
 	ei_x_encode_tuple_header(&x, 2);
 	ei_x_encode_ulong(&x, port->id);

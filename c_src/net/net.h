@@ -27,6 +27,7 @@
 #include <sys/queue.h>
 
 #include "burst.h"
+#include "capture.h"
 #include "complete.h"
 #include "forward.h"
 #include "frame.h"
@@ -81,12 +82,13 @@ struct net {
 	size_t batch_len;
 	struct loop_garbage turn_end; /* queued while the batch holds frames */
 
-	uint32_t last_port_id, last_listener_id;
+	uint32_t last_port_id, last_listener_id, last_capture_id;
 	struct net_port_list by_id[NET_ID_BUCKETS];
 	struct net_port_list dirty_ports;
 	struct net_port_queue paused_ports;
 	struct forward forward;
 	struct listener_list listeners;
+	struct capture_list captures;
 	struct nat *nat; /* the port that leads out, or NULL */
 	unsigned int connections;
 	size_t backlogs;       /* bytes that wait in all ports, either way */

@@ -142,9 +142,13 @@ static unsigned int netport_transmit(struct net_port *port,
 			continue;
 		}
 		netport_count(port, NETPORT_TX_FRAMES, (uint64_t)sent);
-		for (; sent > 0; sent--)
+		for (; sent > 0; sent--) {
+			if (!LIST_EMPTY(&port->taps))
+				capture_frame(port, PCAPNG_OUTBOUND,
+					      &frames[done]);
 			netport_count(port, NETPORT_TX_BYTES,
 				      frames[done++].len);
+		}
 	}
 	return done;
 }
@@ -250,6 +254,8 @@ static bool netport_decide(struct net_port *port, const struct frame *frame,
 	}
 	netport_count(port, NETPORT_RX_FRAMES, 1);
 	netport_count(port, NETPORT_RX_BYTES, frame->len);
+	if (!LIST_EMPTY(&port->taps))
+		capture_frame(port, PCAPNG_INBOUND, frame);
 	return true;
 }
 

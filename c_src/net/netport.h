@@ -38,6 +38,7 @@
 
 #include "buf.h"
 #include "burst.h"
+#include "capture.h"
 #include "forward.h"
 #include "frame.h"
 #include "impaired.h"
@@ -64,6 +65,9 @@
 #define NETPORT_TAKES_CSUM 2u
 #define NETPORT_TAKES_TCP4 4u
 #define NETPORT_TAKES_TCP6 8u
+
+/* Of the machine behind a port, bytes with the NUL. */
+#define NETPORT_NAME_MAX 64
 
 struct net;
 struct net_port;
@@ -120,6 +124,7 @@ struct net_port {
 	const struct port_kind_ops *ops;
 	uint32_t id; /* 0: not up */
 	int32_t peer_pid;
+	char name[NETPORT_NAME_MAX]; /* as evum_switch calls it, or empty */
 	unsigned int takes; /* NETPORT_TAKES_*, may change while it is up */
 	int fd; /* carries the frames, or -1; closed by ops->close */
 	struct loop_fd io;
@@ -139,6 +144,7 @@ struct net_port {
 	struct impaired impaired[IMPAIRED_DIRECTIONS];
 	uint64_t counters[NETPORT_COUNTERS];
 	uint64_t impaired_counters[IMPAIRED_DIRECTIONS][IMPAIRED_EVENTS];
+	struct capture_tap_list taps;
 	LIST_ENTRY(net_port) id_link, dirty_link;
 	TAILQ_ENTRY(net_port) paused_link;
 };

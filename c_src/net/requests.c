@@ -9,6 +9,7 @@
 
 #include "bridges.h"
 #include "buf.h"
+#include "capture_requests.h"
 #include "impair_request.h"
 #include "net.h"
 #include "ports.h"
@@ -304,6 +305,10 @@ static const struct {
 	{"tap", bridges_tap},
 	{"pcap", bridges_pcap},
 	{"vxlan", bridges_vxlan},
+	{"capture", capture_requests_start},
+	{"capture_stop", capture_requests_stop},
+	{"captures", capture_requests_list},
+	{"name_port", capture_requests_name},
 	{"stop", do_stop},
 };
 
