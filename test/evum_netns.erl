@@ -4,7 +4,7 @@
 -module(evum_netns).
 
 -export([new/0, pid/1, sh/1, sh/2, cable/3]).
--export([file/1, upload/3, download/3]).
+-export([file/1, upload/3, download/3, in/1]).
 
 -record(netns, {
     %% it lives as long as this port, so as long as who made it
@@ -101,6 +101,7 @@ transfer(Address, Netns, InGuest, Serve) ->
     after ?LIMIT -> error(timeout)
     end.
 
+%% Options of a socket in a namespace.
 in(here) -> [];
 in(#netns{pid = Pid}) -> [{netns, "/proc/" ++ Pid ++ "/ns/net"}].
 
