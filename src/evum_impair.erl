@@ -9,12 +9,13 @@
 %% <table>
 %% <tr><td>`delay'</td><td>how long each frame takes: `{10, ms}'; units `s', `ms',
 %%   `us', `ns', at most an hour</td></tr>
-%% <tr><td>`jitter'</td><td>how much that varies: `{2, ms}', or with a distribution
-%%   `{{2, ms}, normal}', or also with the correlation of a frame with the one before it
-%%   `{{2, ms}, normal, 0.25}'. `uniform' is within so much of the delay, which is
-%%   what is meant where none is named; of `normal' and `pareto' it is the standard
-%%   deviation. No frame takes less than no time. Frames may overtake one another
-%%   by it</td></tr>
+%% <tr><td>`jitter'</td><td>how much that varies: `{2, ms}'. No frame takes less than no
+%%   time. Frames may overtake one another by it</td></tr>
+%% <tr><td>`distribution'</td><td>of the jitter: `uniform', within so much of the delay
+%%   (the default), `normal' or `pareto', of which it is the standard deviation.
+%%   Only with jitter</td></tr>
+%% <tr><td>`correlation'</td><td>of a frame's delay with that of the one before, from 0
+%%   to 1. Default: 0. Only with jitter</td></tr>
 %% <tr><td>`loss'</td><td>how many frames are lost: a probability such as 0.01, or by
 %%   the model of Gilbert and Elliott `{gilbert, P, R}', `{gilbert, P, R, H}' or `{gilbert,
 %%   P, R, H, K}': the probability to go from the good state to the bad one, and back,
@@ -23,8 +24,8 @@
 %% <tr><td>`duplicate'</td><td>the probability to arrive twice</td></tr>
 %% <tr><td>`corrupt'</td><td>the probability that one bit, any of the frame's, is
 %%   the other one</td></tr>
-%% <tr><td>`reorder'</td><td>the probability to skip the delay: `0.25'; `{0.25, 5}': of
-%%   each fifth frame (netem's gap). Only with a delay</td></tr>
+%% <tr><td>`reorder'</td><td>the probability to skip the delay: `0.25'; `{0.25, 5}':
+%%   after four frames at least that did not (netem's gap). Only with a delay</td></tr>
 %% <tr><td>`rate'</td><td>bits a second: `{5, mbit}'; units `bit', `kbit', `mbit',
 %%   `gbit', each a thousand of the one before; from 1 kbit to 100 gbit. Counted are
 %%   the bytes of the frame, from its addresses to the end of its data</td></tr>
@@ -53,12 +54,13 @@
 %% From 0 to 1.
 -type probability() :: number().
 -type seed() :: 0..16#ffffffffffffffff.
--type distribution() :: uniform | normal | pareto.
 -type options() ::
     none
     | #{
         delay => time(),
-        jitter => time() | {time(), distribution()} | {time(), distribution(), probability()},
+        jitter => time(),
+        distribution => uniform | normal | pareto,
+        correlation => probability(),
         loss =>
             probability()
             | {gilbert, P :: probability(), R :: probability()}
@@ -113,26 +115,26 @@ together(#{reorder := Value} = Options) when
     not is_map_key(delay, Options), not is_map_key(jitter, Options)
 ->
     {error, {bad_option, reorder, Value}};
+together(#{distribution := Value} = Options) when not is_map_key(jitter, Options) ->
+    {error, {bad_option, distribution, Value}};
+together(#{correlation := Value} = Options) when not is_map_key(jitter, Options) ->
+    {error, {bad_option, correlation, Value}};
 together(#{burst := Value} = Options) when not is_map_key(rate, Options) ->
     {error, {bad_option, burst, Value}};
 together(Options) ->
     {ok, maps:merge(#{limit => ?LIMIT}, Options)}.
 
-is_good(delay, Time) ->
+is_good(Key, Time) when Key =:= delay; Key =:= jitter ->
     is_time(Time);
-is_good(jitter, {{_, _} = Time, Distribution}) ->
-    is_time(Time) andalso is_distribution(Distribution);
-is_good(jitter, {Time, Distribution, Correlation}) ->
-    is_time(Time) andalso is_distribution(Distribution) andalso is_probability(Correlation);
-is_good(jitter, Time) ->
-    is_time(Time);
+is_good(distribution, Name) ->
+    lists:member(Name, [uniform, normal, pareto]);
 is_good(loss, Loss) when is_tuple(Loss), tuple_size(Loss) >= 3, tuple_size(Loss) =< 5 ->
     [Model | Probabilities] = tuple_to_list(Loss),
     Model =:= gilbert andalso lists:all(fun is_probability/1, Probabilities);
 is_good(reorder, {P, Gap}) ->
     is_probability(P) andalso is_integer(Gap) andalso Gap > 0 andalso Gap =< ?LIMIT_MAX;
 is_good(Key, P) when
-    Key =:= loss; Key =:= duplicate; Key =:= corrupt; Key =:= reorder
+    Key =:= loss; Key =:= duplicate; Key =:= corrupt; Key =:= reorder; Key =:= correlation
 ->
     is_probability(P);
 is_good(rate, Rate) ->
@@ -148,9 +150,6 @@ is_good(_, _) ->
 
 is_probability(P) ->
     is_number(P) andalso P >= 0 andalso P =< 1.
-
-is_distribution(Name) ->
-    lists:member(Name, [uniform, normal, pareto]).
 
 is_time({N, Unit}) when is_number(N), N >= 0, N =< ?DELAY_MAX_NS ->
     case ns_of(Unit) of
@@ -252,11 +251,15 @@ of_port(Port, Table) ->
 wire(_Direction, none) ->
     none;
 wire(Direction, #{limit := Limit, seed := Seed} = Impairment) ->
-    {Jitter, Distribution, Correlation} = jitter(maps:get(jitter, Impairment, {0, ns})),
     {Reorder, Gap} = reorder(maps:get(reorder, Impairment, 0)),
     {
         seed(Seed, Direction),
-        {ns(maps:get(delay, Impairment, {0, ns})), Jitter, Distribution, Correlation},
+        {
+            ns(maps:get(delay, Impairment, {0, ns})),
+            ns(maps:get(jitter, Impairment, {0, ns})),
+            maps:get(distribution, Impairment, uniform),
+            chance(maps:get(correlation, Impairment, 0))
+        },
         loss(maps:get(loss, Impairment, 0)),
         chance(maps:get(duplicate, Impairment, 0)),
         chance(maps:get(corrupt, Impairment, 0)),
@@ -264,13 +267,6 @@ wire(Direction, #{limit := Limit, seed := Seed} = Impairment) ->
         {rate(maps:get(rate, Impairment, none)), maps:get(burst, Impairment, 0)},
         Limit
     }.
-
-jitter({{_, _} = Time, Distribution, Correlation}) ->
-    {ns(Time), Distribution, chance(Correlation)};
-jitter({{_, _} = Time, Distribution}) ->
-    {ns(Time), Distribution, 0};
-jitter(Time) ->
-    {ns(Time), uniform, 0}.
 
 %% Plain loss is that of a good state that is never left.
 loss({gilbert, P, R}) -> loss({gilbert, P, R, 1, 0});

@@ -11,7 +11,7 @@
 -export([fdb/1, ports/1, counters/1, name/1, set_port/3]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2]).
--export([impair/4]).
+-export([impair/4, block/2]).
 -export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
 -export([uplink/3, forward/4, unforward/3, forwards/1]).
 -export([capture/2, stop_capture/1, captures/1]).
@@ -37,7 +37,7 @@
 %% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
 %% `tx_errors' (its socket refused); `rx_down' and `tx_down', while the port was
 %% set down; `rx_vlan', of a VLAN that the port is not in; `rx_isolated', for a
-%% port that it is isolated from; `tx_mtu', too long with a tag; and where there
+%% port that it is isolated from or blocked from; `tx_mtu', too long with a tag; and where there
 %% were any `rx_mac_limit' and `rx_hook_dropped'. `rx_frames' are all that came
 %% while the port was up, those that were dropped by what it is set to included. The
 %% settings are those of {@link set_port/3}; `impair' is what {@link impair/4} made of
@@ -54,6 +54,7 @@
     learning := boolean(),
     mac_limit := infinity | non_neg_integer(),
     vlan := evum_vlan:config(),
+    blocked := [evum_fdb:port_id()],
     impair := #{in := evum_impair:impairment(), out := evum_impair:impairment()},
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
@@ -218,6 +219,16 @@ set_port(Switch, Port, Options) ->
     ok | {error, no_port | {bad_option, Key :: term(), Value :: term()}}.
 impair(Switch, Port, Direction, Options) ->
     gen_server:call(Switch, {impair, Port, Direction, Options}).
+
+%% @doc From now on no frame that comes in at the first port of a pair goes out at
+%% the second, and between all other pairs they do: `[{A, B}, {B, A}]' parts two
+%% ports, `[{A, B}]' one way only, `[]' heals all. Stations are learned all the same,
+%% so that healing takes no time. Ports that are not there are ignored; a port that
+%% comes is blocked from nobody.
+-spec block(pid(), [{From :: evum_fdb:port_id(), To :: evum_fdb:port_id()}]) ->
+    ok | {error, {bad_option, block, term()}}.
+block(Switch, Pairs) ->
+    gen_server:call(Switch, {block, Pairs}).
 
 %% @doc What became of the connections to the switch: `accepted',
 %% `refused_limit', `refused_descriptors', and those that were closed for what

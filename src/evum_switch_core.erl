@@ -15,6 +15,7 @@
 -export([frames/2, seen/3, expire/2, fdb/2, size/1]).
 -export([add_static/4, remove/3, flush/1, flush/2]).
 -export([hooks/1, with_hooks/2]).
+-export([block/2, blocked/2]).
 -export([moves/1, drops/2]).
 
 -export_type([core/0, port_config/0, notice/0]).
@@ -49,6 +50,8 @@
     %% floods, made once for many frames
     floods = #{} :: #{{port_id(), evum_fdb:vlan()} => evum_frames:port_list()},
     moves = 0 :: non_neg_integer(),
+    %% to which ports no frame of a port goes
+    blocked = #{} :: #{port_id() => #{port_id() => []}},
     hooks = evum_switch_hooks:new() :: evum_switch_hooks:hooks()
 }).
 
@@ -67,9 +70,13 @@ port_up(Id, Kind, Peer, #core{ports = Ports, ups = Ups} = Core) ->
 
 %% @doc A port has gone, and its stations with it. The second is for evum_net.
 -spec port_down(port_id(), core()) -> {core(), iodata()}.
-port_down(Id, #core{ports = Ports, fdb = Fdb} = Core) ->
+port_down(Id, #core{ports = Ports, fdb = Fdb, blocked = Blocked} = Core) ->
     {Gone, Fdb1} = evum_fdb:port_down(Id, Fdb),
-    Core1 = changed(Core#core{ports = maps:remove(Id, Ports), fdb = Fdb1}),
+    Core1 = changed(Core#core{
+        ports = maps:remove(Id, Ports),
+        fdb = Fdb1,
+        blocked = maps:map(fun(_, To) -> maps:remove(Id, To) end, maps:remove(Id, Blocked))
+    }),
     {Core1, forget(Gone, Core1)}.
 
 %% @doc A port is to be otherwise: the stations that were learned there are
@@ -103,6 +110,39 @@ left(Id, #{vlan := Vlans}, Fdb) ->
             not evum_vlan:is_member(evum_fdb:vlan(Station), Vlans)
         ]
     ).
+
+%% @doc Between which ports frames do not pass, in that direction; all others do.
+%% Pairs with a port that is not there are of no use. What evum_net is told, which
+%% has to forget all.
+-spec block(term(), core()) ->
+    {ok, [{port_id(), binary()}], core()} | {error, {bad_option, block, term()}}.
+block(Pairs, #core{ports = Ports} = Core) when is_list(Pairs) ->
+    case [Bad || Bad <- Pairs, not is_pair(Bad)] of
+        [] ->
+            Known = [
+                Pair
+             || {From, To} = Pair <- Pairs, is_map_key(From, Ports), is_map_key(To, Ports)
+            ],
+            Blocked = maps:map(
+                fun(_, To) -> maps:from_keys(To, []) end,
+                maps:groups_from_list(fun({From, _}) -> From end, fun({_, To}) -> To end, Known)
+            ),
+            Core1 = changed(Core#core{blocked = Blocked}),
+            Told = [{Id, <<<<To:32>> || To <- blocked(Id, Core1)>>} || Id <- maps:keys(Blocked)],
+            {ok, Told, Core1};
+        [Bad | _] ->
+            {error, {bad_option, block, Bad}}
+    end;
+block(Pairs, _Core) ->
+    {error, {bad_option, block, Pairs}}.
+
+is_pair({From, To}) -> is_integer(From) andalso is_integer(To);
+is_pair(_) -> false.
+
+%% @doc To which ports no frame of a port goes.
+-spec blocked(port_id(), core()) -> [port_id()].
+blocked(Id, #core{blocked = Blocked}) ->
+    lists:sort(maps:keys(maps:get(Id, Blocked, #{}))).
 
 changed(Core) ->
     Core#core{told = #{}, floods = #{}}.
@@ -307,7 +347,7 @@ seen_at(Age, #batch{now = Now}) -> Now - Age.
 
 decide(_Port, _Up, <<_:7, 1:1, _/binary>>, Batch, Core) ->
     {flood, Batch, Core};
-decide(Port, #{port := In, vlan := Vlan, age := Hint}, <<To:48, _/binary>>, Batch, Core) ->
+decide(_Port, #{port := In, vlan := Vlan, age := Hint}, <<To:48, _/binary>>, Batch, Core) ->
     #batch{now = Now} = Batch,
     Station = evum_fdb:station(Vlan, To),
     Fdb = refresh(Hint, Now, Station, Core#core.fdb),
@@ -317,7 +357,7 @@ decide(Port, #{port := In, vlan := Vlan, age := Hint}, <<To:48, _/binary>>, Batc
             {flood, tell_destination(Station, unknown, 0, Hint, Batch, Core1), Core1};
         {Out, Age} ->
             Batch1 = tell_destination(Station, Out, Age, Hint, Batch, Core1),
-            case may_pass(Port, maps:get(Out, Core1#core.ports)) of
+            case may_pass(In, Out, Core1) of
                 _ when Out =:= In -> {nowhere, Batch1, Core1};
                 true -> {{port, Out}, Batch1, Core1};
                 false -> {nowhere, Batch1, dropped(In, rx_isolated, Core1)}
@@ -340,14 +380,13 @@ outs(nowhere, _, _) ->
     [];
 outs({port, Out}, _, _) ->
     [Out];
-outs(flood, #{port := In, vlan := Vlan}, #core{ports = Ports}) ->
-    Port = maps:get(In, Ports),
+outs(flood, #{port := In, vlan := Vlan}, #core{ports = Ports} = Core) ->
     [
         Id
      || {Id, Other} <- lists:sort(maps:to_list(Ports)),
         Id =/= In,
         is_member(Vlan, Other),
-        may_pass(Port, Other)
+        may_pass(In, Id, Core)
     ].
 
 refresh(unknown, _Now, _Station, Fdb) -> Fdb;
@@ -374,7 +413,8 @@ flood(#{port := In, vlan := Vlan, tci := Tci} = Up, Frame, Batch, #core{floods =
             {emit(evum_frames:down(Ports, Tci, Frame), Batch1), Core2}
     end.
 
-%% evum_net leaves out the port that a frame came from, and isolated pairs.
+%% evum_net leaves out the port that a frame came from, and those that its frames
+%% may not pass to.
 tell_flood(_, Batch, #core{relay = true} = Core) ->
     {Batch, Core};
 tell_flood(Vlan, Batch, #core{told = Told} = Core) when is_map_key(Vlan, Told) ->
@@ -387,8 +427,15 @@ tell_flood(Vlan, Batch, #core{told = Told, ups = Ups, ports = Ports} = Core) ->
 is_member(Vlan, #port{config = #{up := Up, vlan := Vlans}}) ->
     Up andalso evum_vlan:is_member(Vlan, Vlans).
 
-may_pass(#port{config = #{isolated := true}}, #port{config = #{isolated := true}}) -> false;
-may_pass(_, _) -> true.
+may_pass(In, Out, #core{ports = Ports, blocked = Blocked}) ->
+    case {Ports, Blocked} of
+        {_, #{In := #{Out := _}}} ->
+            false;
+        {#{In := #port{config = #{isolated := true}}, Out := #port{config = #{isolated := true}}}, _} ->
+            false;
+        _ ->
+            true
+    end.
 
 %%% Stations
 

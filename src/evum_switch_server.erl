@@ -45,7 +45,7 @@
     | {listen_stream, gen_server:from(), evum_switch_options:wire_address()}
     | {unlisten, gen_server:from() | nobody}
     | {connect | close, gen_server:from()}
-    | {ports | counters | fdb | flush | ask | set_port | impair, gen_server:from()}
+    | {ports | counters | fdb | flush | ask | set_port | impair | block, gen_server:from()}
     | {hook, gen_server:from(), evum_switch_hooks:id()}
     | {unhook, evum_switch_hooks:id()}
     | dhcp
@@ -140,6 +140,13 @@ handle_call({impair, Id, Where, Options}, From, #state{core = Core, impaired = T
             tell_seed(Id, Seed),
             State1 = State#state{impaired = Table1},
             {noreply, request(impair, {Id, In, Out}, {impair, From}, State1)}
+    end;
+handle_call({block, Pairs}, From, #state{core = Core} = State) ->
+    case evum_switch_core:block(Pairs, Core) of
+        {ok, Told, Core1} ->
+            {noreply, request(block, Told, {block, From}, State#state{core = Core1})};
+        {error, _} = Error ->
+            {reply, Error, State}
     end;
 handle_call(name, _From, #state{name = Name} = State) ->
     {reply, Name, State};
@@ -329,7 +336,8 @@ answer({ports, From}, {ok, {_, Counters}}, #state{core = Core} = State) ->
         fun(Id, {Kind, Peer}) ->
             {ok, Config} = evum_switch_core:port(Id, Core),
             Impair = evum_impair:of_port(Id, State#state.impaired),
-            Port = Config#{kind => Kind, peer => Peer, impair => Impair},
+            Blocked = evum_switch_core:blocked(Id, Core),
+            Port = Config#{kind => Kind, peer => Peer, impair => Impair, blocked => Blocked},
             maps:merge(evum_switch_core:drops(Id, Core), Port)
         end,
         evum_switch_core:ports(Core)
@@ -360,7 +368,9 @@ answer({Op, From}, {error, {port, enoent}}, State) when Op =:= set_port; Op =:= 
     %% It has gone meanwhile; that it has is on its way.
     gen_server:reply(From, {error, no_port}),
     State;
-answer({Op, From}, ok, State) when Op =:= flush; Op =:= set_port; Op =:= impair ->
+answer({Op, From}, ok, State) when
+    Op =:= flush; Op =:= set_port; Op =:= impair; Op =:= block
+->
     gen_server:reply(From, ok),
     State;
 answer(Op, ok, State) when Op =:= configure; Op =:= named ->

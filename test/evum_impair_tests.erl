@@ -12,7 +12,8 @@ good_test_() ->
      || Options <- [
             #{delay => {10, ms}, rate => {5, mbit}, loss => 0.01},
             #{jitter => {0.5, ms}},
-            #{delay => {1, s}, jitter => {{100, us}, pareto, 0.25}, reorder => {0.5, 5}},
+            #{delay => {1, s}, jitter => {100, us}, distribution => pareto, reorder => {0.5, 5}},
+            #{jitter => {1, ms}, correlation => 0.25},
             #{loss => {gilbert, 0.01, 0.3, 0.9, 0.001}, duplicate => 1, corrupt => 0},
             #{rate => {100, gbit}, burst => 15000, seed => 16#ffffffffffffffff}
         ]
@@ -35,10 +36,11 @@ bad_test_() ->
             {delay, {1, hour}},
             {delay, {3601, s}},
             {delay, {1.0e308, s}},
-            {jitter, {{1, ms}, gauss}},
-            {jitter, {{1, ms}, normal, 2}},
             {jitter, {1, ms, normal}},
-            {jitter, {{1, ms}, normal, 0.1, 0.2}},
+            {distribution, gauss},
+            {distribution, normal},
+            {correlation, 1.1},
+            {correlation, 0.1},
             {loss, 1.01},
             {loss, "1%"},
             {loss, {gilbert, 0.1}},
@@ -77,7 +79,9 @@ wire_test() ->
         in,
         #{
             delay => {10, ms},
-            jitter => {{2, us}, normal, 0.5},
+            jitter => {2, us},
+            distribution => normal,
+            correlation => 0.5,
             loss => {gilbert, 0.25, 1},
             duplicate => 0.5,
             corrupt => 1,
@@ -151,14 +155,13 @@ prop_any_options() ->
     ).
 
 option_key() ->
-    oneof([delay, jitter, loss, duplicate, corrupt, reorder, rate, burst, limit, seed, limits]).
+    oneof([delay, jitter, distribution, correlation, loss, duplicate, corrupt, reorder, rate, burst, limit, seed, limits]).
 
 option_value() ->
     frequency([
         {3, probability()},
         {3, any_time()},
-        {1, {any_time(), distribution()}},
-        {1, {any_time(), distribution(), probability()}},
+        {1, distribution()},
         {2, {union([int(), float()]), oneof([bit, kbit, mbit, gbit, mbyte])}},
         {1, {gilbert, probability(), probability()}},
         {1, {probability(), int()}},

@@ -62,6 +62,7 @@ step() ->
         {2, {reconnect, peer()}},
         {1, flush},
         {1, {flush, peer()}},
+        {1, {block, list({peer(), peer()})}},
         {1, wait}
     ]).
 
@@ -148,6 +149,10 @@ step({reconnect, P}, _N, #{switch := Switch, peers := Peers, sent := Sent} = Rig
     connect(P, Rig#{sent := maps:remove(Id, Sent)});
 step(flush, _N, #{switch := Switch} = Rig) ->
     ok = evum_switch:flush(Switch),
+    Rig;
+step({block, Pairs}, _N, #{switch := Switch, peers := Peers} = Rig) ->
+    Id = fun(P) -> element(2, maps:get(P, Peers)) end,
+    ok = evum_switch:block(Switch, [{Id(From), Id(To)} || {From, To} <- Pairs]),
     Rig;
 step({flush, P}, _N, #{switch := Switch, peers := Peers} = Rig) ->
     #{P := {_, Id}} = Peers,

@@ -7,11 +7,11 @@
 
 -export([all/0, suite/0, init_per_suite/1, end_per_suite/1]).
 -export([init_per_testcase/2, end_per_testcase/2]).
--export([isolated/1, down_and_up/1, mac_limit/1, no_learning/1, bad_options/1]).
+-export([isolated/1, down_and_up/1, mac_limit/1, no_learning/1, bad_options/1, blocked/1]).
 
 -import(evum_switch_rig, [ports/1, fence/4, introduce/1]).
 
-all() -> [isolated, down_and_up, mac_limit, no_learning, bad_options].
+all() -> [isolated, down_and_up, mac_limit, no_learning, bad_options, blocked].
 
 suite() -> [{timetrap, {minutes, 1}}].
 
@@ -92,6 +92,54 @@ mac_limit(Config) ->
     fence(A, 1, B, 2),
     fence(C, 3, B, 2),
     ?assertMatch(#{mac_limit := 1, rx_mac_limit := 1}, info(1, Config)).
+
+%% Two ports are parted, one way or both, between frames that were decided on before
+%% and those whose decision is kept; the third sees all.
+blocked(Config) ->
+    [A, B, C] = Peers = ?config(peers, Config),
+    Switch = ?config(switch, Config),
+    [IdA, IdB, _] = ports(Switch),
+    introduce(Peers),
+    fence(A, 1, B, 2),
+    Reaches = fun(From, Source, To, Destination) ->
+        Flood = evum_peer:frame(broadcast, Source),
+        ok = evum_peer:send(From, evum_peer:frame(Destination, Source)),
+        ok = evum_peer:send(From, Flood),
+        ?assertEqual(Flood, evum_peer:recv(C)),
+        %% what is the next that arrives?
+        Last = evum_peer:frame(Destination, 3),
+        ok = evum_peer:send(C, Last),
+        case evum_peer:recv(To) of
+            Last ->
+                false;
+            _ ->
+                ?assertEqual(Flood, evum_peer:recv(To)),
+                ?assertEqual(Last, evum_peer:recv(To)),
+                true
+        end
+    end,
+    AtoB = fun() -> Reaches(A, 1, B, 2) end,
+    BtoA = fun() -> Reaches(B, 2, A, 1) end,
+    ?assertEqual([true, true], [AtoB(), BtoA()]),
+    ok = evum_switch:block(Switch, [{IdA, IdB}, {IdB, IdA}]),
+    [?assertEqual([false, false], [AtoB(), BtoA()]) || _ <- [decided, kept]],
+    ?assertMatch(#{blocked := [IdB], rx_isolated := 2}, info(1, Config)),
+    ok = evum_switch:block(Switch, [{IdB, IdA}, {IdB, 99}]),
+    [?assertEqual([true, false], [AtoB(), BtoA()]) || _ <- [decided, kept]],
+    ?assertEqual([[], [IdA], []], [maps:get(blocked, info(N, Config)) || N <- [1, 2, 3]]),
+    %% refused whole
+    [
+        ?assertEqual({error, {bad_option, block, Bad}}, evum_switch:block(Switch, Pairs))
+     || {Pairs, Bad} <- [{all, all}, {[{IdA, IdB}, IdB], IdB}, {[{IdA, b}], {IdA, b}}]
+    ],
+    ?assertEqual([true, false], [AtoB(), BtoA()]),
+    ok = evum_switch:block(Switch, []),
+    ?assertEqual([true, true], [AtoB(), BtoA()]),
+    %% A port that goes takes its pairs along.
+    ok = evum_switch:block(Switch, [{IdA, IdB}]),
+    ok = evum_switch:close_port(Switch, IdB),
+    evum_switch_rig:await(fun() -> length(ports(Switch)) =:= 2 end),
+    ?assertMatch(#{blocked := []}, info(1, Config)).
 
 %% The station of a port that does not learn is flooded to.
 no_learning(Config) ->

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "net.h"
 
 /* Until evum_switch says what it wants. */
@@ -195,7 +196,8 @@ static void copy_up(struct net *net, const struct flow *flow,
 
 static bool may_pass(const struct net_port *in, const struct net_port *out)
 {
-	return !(in->isolated && out->isolated);
+	return !(in->isolated && out->isolated) &&
+	       !(in->blocked && block_has(in->blocked, out->id));
 }
 
 static void send_to(struct net *net, const struct flow *flow,

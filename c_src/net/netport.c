@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/virtio_net.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "net.h"
@@ -419,6 +420,7 @@ void netport_down(struct net_port *port, const char *reason)
 	net_port_down(port->net, port, reason);
 	port->id = 0;
 	policy_free(port);
+	free(port->blocked);
 	port->ops->close(port);
 }
 

@@ -130,6 +130,7 @@ struct net_port {
 	struct loop_fd io;
 	bool disabled;	       /* set down: no frame goes in or out */
 	bool isolated;	       /* from other ports that are */
+	struct block *blocked; /* from these, or NULL */
 	struct policy *policy; /* NULL: none */
 	bool paused;	   /* not read until the BEAM takes or answers frames */
 	bool unsent;	   /* ops->send has something left */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "block.h"
 #include "bridges.h"
 #include "buf.h"
 #include "capture_requests.h"
@@ -296,6 +297,7 @@ static const struct {
 	{"flush", do_flush},
 	{"set_port", do_set_port},
 	{"impair", impair_request},
+	{"block", block_request},
 	{"hook", do_hook},
 	{"unhook", do_unhook},
 	{"nat", uplinks_nat},
