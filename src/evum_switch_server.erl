@@ -350,7 +350,7 @@ answer({counters, From}, {ok, {Counters, _}}, #state{core = Core} = State) ->
 answer({fdb, From}, {ok, {Now, Seen}}, #state{core = Core} = State) ->
     Core1 = evum_switch_core:seen(Now, Seen, Core),
     gen_server:reply(From, evum_switch_core:fdb(Now, Core1)),
-    State#state{core = Core1};
+    tell(evum_switch_core:expire(Now, Core1), State);
 answer(seen, {ok, {Now, Seen}}, #state{core = Core} = State) ->
     _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
     tell(evum_switch_core:expire(Now, evum_switch_core:seen(Now, Seen, Core)), State);

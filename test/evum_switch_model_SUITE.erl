@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% The cache of decisions changes nothing but speed: any sequence of frames,
-%% moves, port losses, flushes and waits has the same deliveries through a
+%% moves, port losses, flushes, waits and settings of ports has the same deliveries through a
 %% switch that relays each frame and through one that keeps its decisions.
 %%
 %% Both switches, with their real evum_net, get the same steps in parallel.
@@ -21,7 +21,7 @@
 %% Surely aged, and surely not, ms. A run that is neither proves nothing.
 -define(LONG, 600).
 -define(SHORT, 200).
--define(RUNS, 50).
+-define(RUNS, 80).
 
 all() -> [cache_delivers_what_relay_does].
 
@@ -54,12 +54,38 @@ cache_delivers_what_relay_does(_Config) ->
 %%% Steps
 
 steps() ->
-    non_empty(list(step())).
+    ?LET({Settings, Steps}, {settings(), non_empty(list(step()))}, Settings ++ Steps).
+
+%% To begin with, no port is set to anything, all have VLANs, or all but one are
+%% isolated.
+settings() ->
+    Ports = lists:seq(1, length(?KINDS)),
+    oneof([
+        [],
+        [{set, P, ?LET(Vlan, vlan(), #{vlan => Vlan})} || P <- Ports],
+        [{set, P, #{isolated => true}} || P <- tl(Ports)]
+    ]).
+
+%% Few of them, so that ports meet.
+vlan() ->
+    oneof([
+        {access, 10}, {access, 20}, {trunk, [10, 20]}, {trunk, all, 10}, {trunk, [20], 10}, {trunk, [10]}
+    ]).
+
+setting() ->
+    frequency([
+        {3, ?LET(Vlan, oneof([none, vlan()]), #{vlan => Vlan})},
+        {2, ?LET(Isolated, boolean(), #{isolated => Isolated})},
+        {2, ?LET(Limit, oneof([infinity, 0, 1, 2]), #{mac_limit => Limit})},
+        {1, ?LET(Learning, boolean(), #{learning => Learning})},
+        {1, ?LET(Up, frequency([{2, true}, {1, false}]), #{up => Up})}
+    ]).
 
 step() ->
     frequency([
         {30, ?LET(P, peer(), {frames, P, frames(P)})},
         {2, {reconnect, peer()}},
+        {5, {set, peer(), setting()}},
         {1, flush},
         {1, {flush, peer()}},
         {1, {block, list({peer(), peer()})}},
@@ -68,10 +94,11 @@ step() ->
 
 %% No more than a peer's socket has room for: nobody reads meanwhile.
 frames(P) ->
-    ?LET(Pairs, non_empty(list({destination(), source(P)})), lists:sublist(Pairs, 8)).
+    ?LET(Frames, non_empty(list({destination(), source(P), tag()})), lists:sublist(Frames, 8)).
 
 peer() -> range(1, length(?KINDS)).
 station() -> range(1, 6).
+tag() -> frequency([{4, none}, {2, 10}, {2, 20}, {1, {5, 1, 0}}, {1, {3, 0, 10}}, {1, 30}]).
 destination() -> frequency([{8, station()}, {2, broadcast}]).
 %% Most stations stay where they are.
 source(P) -> frequency([{15, P}, {1, station()}]).
@@ -124,6 +151,8 @@ run([], _N, _Since, _Rigs) ->
     clear;
 run([wait | Steps], N, _Since, Rigs) ->
     receive after ?LONG -> ok end,
+    %% Aged ones count for a limit until they are removed, as they are now.
+    [[] = evum_switch:fdb(Switch) || #{switch := Switch} <- Rigs],
     run(Steps, N, now_ms(), Rigs);
 run([Step | Steps], N, Since, Rigs) ->
     Rigs1 = [settle(step(Step, N, Rig)) || Rig <- Rigs],
@@ -134,19 +163,22 @@ run([Step | Steps], N, Since, Rigs) ->
         {false, _} -> unclear
     end.
 
-step({frames, P, Pairs}, N, #{peers := Peers, sent := Sent} = Rig) ->
+step({frames, P, Frames}, N, #{peers := Peers, sent := Sent} = Rig) ->
     #{P := {Peer, Id}} = Peers,
-    Frames = [
-        evum_peer:frame(To, From, {N, I})
-     || {I, {To, From}} <- lists:enumerate(Pairs)
+    [
+        ok = evum_peer:send(Peer, tagged(Tag, evum_peer:frame(To, From, {N, I})))
+     || {I, {To, From, Tag}} <- lists:enumerate(Frames)
     ],
-    [ok = evum_peer:send(Peer, Frame) || Frame <- Frames],
     Rig#{sent := maps:update_with(Id, fun(Old) -> Old + length(Frames) end, Sent)};
 step({reconnect, P}, _N, #{switch := Switch, peers := Peers, sent := Sent} = Rig) ->
     #{P := {Peer, Id}} = Peers,
     ok = evum_peer:close(Peer),
     _ = evum_switch_rig:await(fun() -> not lists:member(Id, evum_switch_rig:ports(Switch)) end),
     connect(P, Rig#{sent := maps:remove(Id, Sent)});
+step({set, P, Setting}, _N, #{switch := Switch, peers := Peers} = Rig) ->
+    #{P := {_, Id}} = Peers,
+    ok = evum_switch:set_port(Switch, Id, Setting),
+    Rig;
 step(flush, _N, #{switch := Switch} = Rig) ->
     ok = evum_switch:flush(Switch),
     Rig;
@@ -159,11 +191,18 @@ step({flush, P}, _N, #{switch := Switch, peers := Peers} = Rig) ->
     ok = evum_switch:flush(Switch, Id),
     Rig.
 
+tagged(none, Frame) -> Frame;
+tagged(Tag, Frame) -> evum_peer:tagged(Tag, Frame).
+
 %% All that was sent came in, and what went up then is answered: a question
 %% goes the same ways, behind it.
 settle(#{switch := Switch, sent := Sent} = Rig) ->
     _ = evum_switch_rig:await(fun() ->
-        Sent =:= maps:from_list([{Id, N} || #{id := Id, rx_frames := N} <- evum_switch:ports(Switch)])
+        Sent =:=
+            maps:from_list([
+                {Id, Frames + Down}
+             || #{id := Id, rx_frames := Frames, rx_down := Down} <- evum_switch:ports(Switch)
+            ])
     end),
     _ = evum_switch:counters(Switch),
     Rig.

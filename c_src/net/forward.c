@@ -13,6 +13,7 @@
 #define INITIAL_AGEING_MS 1000
 
 #define MAC_SIZE 6
+#define MAC_MASK (((uint64_t)1 << 48) - 1)
 /* IEEE 802: the lowest bit of the first byte marks a group. */
 #define MAC_GROUP ((uint64_t)1 << 40)
 
@@ -100,8 +101,10 @@ static uint64_t *doubt(struct forward *forward, station_key key)
 static uint64_t *sender(struct forward *forward, struct net_port *port,
 			station_key key)
 {
-	/* The table's slots use the low bits. */
-	return &port->senders[stations_hash(&forward->stations, key) >> 24 &
+	/* Of all its VLANs; and the table's slots use the low bits. */
+	return &port->senders[stations_hash(&forward->stations,
+					    key & MAC_MASK) >>
+				      24 &
 			      (FORWARD_SENDERS - 1)];
 }
 
