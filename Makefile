@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
 .PHONY: images image-tiny image-debian image-erlang
-.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch
+.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-nat
 
 all: compile
 
@@ -82,6 +82,13 @@ bench-switch:
 	@$(REBAR3) compile
 	@$(MAKE) --no-print-directory -C c_src load
 	@unshare $$([ $$(id -u) = 0 ] || echo -r) -n bench/switch
+
+# The way out, beside slirp4netns and passt, in namespaces of its own.
+bench-nat:
+	@scripts/deps run kernel bench
+	@$(REBAR3) compile
+	@kernel/build
+	@unshare -rn bench/nat
 
 doc: compile
 	@$(REBAR3) edoc

@@ -4,7 +4,7 @@
 %% resolver is 127.0.0.1, its mounts are its own.
 -module(evum_apart).
 
--export([start/0, start/1, stop/1, call/3]).
+-export([possible/0, start/0, start/1, stop/1, call/3]).
 
 %% A test in there ends within that time, ms.
 -define(LIMIT, 240000).
@@ -15,25 +15,35 @@
     " mount --bind /mnt/resolv.conf \"$(readlink -f /etc/resolv.conf)\" && exec \"$@\""
 ).
 
+%% What init_per_suite is to return where it cannot be had, `true' elsewhere.
+possible() ->
+    case evum_command:run("unshare", unshare(["true"]), #{}) of
+        {ok, _} -> true;
+        {error, Why} -> {skip, lists:flatten(io_lib:format("no namespaces here: ~0p", [Why]))}
+    end.
+
 start() ->
     start([]).
 
-%% The node by way of a command that takes another, such as setpriv. Without
-%% root a user namespace gives what is needed, where it is allowed.
+%% The node by way of a command that takes another, such as setpriv.
 start(Command) ->
+    Erl = filename:join([code:root_dir(), "bin", "erl"]),
+    {ok, Peer, _} = peer:start(#{
+        connection => standard_io,
+        exec => {os:find_executable("unshare"), unshare(Command ++ [Erl])},
+        args => ["-pa" | [Path || Path <- code:get_path(), filename:pathtype(Path) =:= absolute]],
+        wait_boot => 60000
+    }),
+    Peer.
+
+%% Without root a user namespace gives what is needed, where it is allowed.
+unshare(Command) ->
     Own =
         case os:cmd("id -u") of
             "0\n" -> "-nm";
             _ -> "-Urnm"
         end,
-    Erl = filename:join([code:root_dir(), "bin", "erl"]),
-    {ok, Peer, _} = peer:start(#{
-        connection => standard_io,
-        exec => {os:find_executable("unshare"), [Own, "sh", "-c", ?PREPARE, "sh" | Command ++ [Erl]]},
-        args => ["-pa" | [Path || Path <- code:get_path(), filename:pathtype(Path) =:= absolute]],
-        wait_boot => 60000
-    }),
-    Peer.
+    [Own, "sh", "-c", ?PREPARE, "sh" | Command].
 
 stop(Peer) ->
     peer:stop(Peer).

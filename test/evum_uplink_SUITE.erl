@@ -18,17 +18,28 @@ all() ->
         host_reaches_the_guest,
         thousand_connections,
         dhcp_without_uplink,
+        passt_instead,
         bad_input
     ].
 
 init_per_suite(Config) ->
-    Before = evum_test:leftovers(),
-    [{peer, evum_apart:start()}, {before, Before} | Config].
+    case evum_apart:possible() of
+        true ->
+            Before = evum_test:leftovers(),
+            [{peer, evum_apart:start()}, {before, Before} | Config];
+        Skip ->
+            Skip
+    end.
 
 end_per_suite(Config) ->
     ok = evum_apart:stop(?config(peer, Config)),
     evum_test:no_leftovers(?config(before, Config)).
 
+init_per_testcase(passt_instead, Config) ->
+    case os:find_executable("passt") of
+        false -> {skip, "passt is not installed"};
+        _ -> Config
+    end;
 init_per_testcase(_Case, Config) ->
     Config.
 
@@ -41,6 +52,7 @@ guest_reaches_the_host(Config) -> there(guest_to_host, Config).
 host_reaches_the_guest(Config) -> there(host_to_guest, Config).
 thousand_connections(Config) -> there(thousand, Config).
 dhcp_without_uplink(Config) -> there(dhcp_alone, Config).
+passt_instead(Config) -> there(passt, Config).
 bad_input(Config) -> there(bad_uplinks, Config).
 
 there(Function, Config) ->
@@ -177,6 +189,43 @@ dhcp_alone() ->
     ?assertEqual(
         {error, {forward, {udp, Host}, eopnotsupp}}, evum_switch:forward(Switch, udp, Host, Guest)
     ).
+
+%% passt as the way out, over a port of kind `stream': DHCP, and a page each way.
+%% It takes what it tells guests from the interface of the default route.
+passt() ->
+    evum_netns:sh(
+        "ip link add evp0 type veth peer name evp1 && ip link set evp1 up && ip link set evp0 up &&"
+        " ip addr add 10.99.0.2/24 dev evp0 && ip route add default via 10.99.0.1"
+    ),
+    Dir = string:trim(os:cmd("mktemp -d")),
+    Path = filename:join(Dir, "passt"),
+    %% In a user namespace, since as root it would become another user; in the
+    %% foreground it ends with its port.
+    Passt = open_port({spawn_executable, os:find_executable("setpriv")}, [
+        {args, [
+            "--pdeathsig", "KILL", "unshare", "-r", "passt", "-f", "-q", "-4", "-s", Path,
+            "-a", "10.7.0.15", "-n", "24", "-g", "10.7.0.1", "-t", "17777:7777"
+        ]},
+        exit_status, stderr_to_stdout
+    ]),
+    evum_test:await(fun() -> evum_switch_rig:exists(Path) end),
+    {ok, Switch} = evum_switch:start(),
+    {ok, Id} = evum_switch:connect(Switch, stream, {unix, Path}),
+    R = evum_test:boot([], #{switch => Switch}),
+    ?assertEqual(<<"10.7.0.15">>, lease(R)),
+    Port = page_server({127, 0, 0, 1}),
+    ?assertEqual([<<"a page">>], fetch(R, "10.7.0.1", Port)),
+    [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
+    evum_test:await(fun() -> echoes_tcp(17777) end),
+    ?assertMatch([#{rx_bad := 0}], [P || #{id := I} = P <- evum_switch:ports(Switch), I =:= Id]),
+    {os_pid, Pid} = erlang:port_info(Passt, os_pid),
+    _ = os:cmd("kill " ++ integer_to_list(Pid)),
+    %% It has gone, and its port with it; the switch goes on.
+    evum_test:await(fun() ->
+        [P || #{id := I} = P <- evum_switch:ports(Switch), I =:= Id] =:= []
+    end),
+    ok = file:del_dir_r(Dir),
+    evum_netns:sh("ip link del evp0").
 
 bad_uplinks() ->
     ?assertEqual({error, {bad_option, dhcp, maybe}}, evum_switch:start(#{dhcp => 'maybe'})),

@@ -16,6 +16,12 @@ suite() -> [{timetrap, {minutes, 5}}].
 all() -> [offloads_pass, existing_tap, interface_goes, bad_input, without_capabilities].
 
 init_per_suite(Config) ->
+    case evum_apart:possible() of
+        true -> init_apart(Config);
+        Skip -> Skip
+    end.
+
+init_apart(Config) ->
     Before = evum_test:leftovers(),
     [{peer, evum_apart:start()}, {before, Before} | Config].
 
