@@ -5,7 +5,7 @@
 %% Frames are parts of the batch that they came in, not copies.
 -module(evum_frames).
 
--export([begun/1, fold/3, ports/1, down/3, station/3, forget/1, flood/3, answers/1, seen/1]).
+-export([begun/1, fold/3, ports/1, down/3, flooded/4, station/3, forget/1, flood/3, answers/1, seen/1]).
 
 -export_type([up/0, port_list/0, tci/0]).
 
@@ -80,6 +80,12 @@ down({Count, Ports}, Tci, Frame) ->
     [<<?FRAME, 0, Tci:16, Count:32, (byte_size(Frame)):32, Ports/binary>>, Frame];
 down(Port, Tci, Frame) ->
     [<<?FRAME, 0, Tci:16, 1:32, (byte_size(Frame)):32, Port:32>>, Frame].
+
+%% @doc A frame to a station that nobody knows, for a list of ports, if there is
+%% room for it in the storm limit of the port that it came from.
+-spec flooded(In :: port_id(), port_list(), tci(), Frame :: binary()) -> iodata().
+flooded(In, {Count, Ports}, Tci, Frame) ->
+    [<<?FRAME, 1, Tci:16, (Count + 1):32, (byte_size(Frame)):32, In:32, Ports/binary>>, Frame].
 
 %% @doc A station is behind a port, or flooded (`unknown'); it was last seen at
 %% that time by evum_net's clock, or never ages.

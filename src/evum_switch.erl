@@ -37,9 +37,12 @@
 %% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
 %% `tx_errors' (its socket refused); `rx_down' and `tx_down', while the port was
 %% set down; `rx_vlan', of a VLAN that the port is not in; `rx_isolated', for a
-%% port that it is isolated from or blocked from; `tx_mtu', too long with a tag; and where there
-%% were any `rx_mac_limit' and `rx_hook_dropped'. `rx_frames' are all that came
-%% while the port was up, those that were dropped by what it is set to included. The
+%% port that it is isolated or blocked from; `rx_mtu' and `tx_mtu', longer than the port's MTU
+%% (or than 65535 with a tag); `rx_storm', more than may be flooded;
+%% `rx_reserved', to the addresses of BPDUs; `tx_mirrored', copies of another
+%% port's frames; and where there were any `rx_mac_limit' and `rx_hook_dropped'.
+%% `rx_frames' are all that came while the port was up, those that were dropped by
+%% what it is set to included. The
 %% settings are those of {@link set_port/3}; `impair' is what {@link impair/4} made of
 %% it, with what became of frames by it counted in `rx_impaired_loss',
 %% `rx_impaired_limit' (more were under way than may be), `rx_impaired_duplicate',
@@ -56,6 +59,8 @@
     vlan := evum_vlan:config(),
     blocked := [evum_fdb:port_id()],
     impair := #{in := evum_impair:impairment(), out := evum_impair:impairment()},
+    mtu := infinity | pos_integer(),
+    mirror := none | evum_fdb:port_id(),
     rx_frames := non_neg_integer(),
     rx_bytes := non_neg_integer(),
     rx_runts := non_neg_integer(),
@@ -70,7 +75,11 @@
     rx_down := non_neg_integer(),
     rx_vlan := non_neg_integer(),
     rx_isolated := non_neg_integer(),
+    rx_mtu := non_neg_integer(),
+    rx_reserved := non_neg_integer(),
+    rx_storm := non_neg_integer(),
     tx_mtu := non_neg_integer(),
+    tx_mirrored := non_neg_integer(),
     tx_down := non_neg_integer()
 }.
 
@@ -199,8 +208,8 @@ ports(Switch) ->
      || {Id, Counts} <- lists:sort(Counters), Port <- [maps:get(Id, Ports)]
     ].
 
-%% @doc Change how a port is: `up', `isolated', `learning', `mac_limit' and `vlan', see
-%% {@link evum_switch_options:port/2}. What is not named stays as it is. The
+%% @doc Change how a port is: `up', `isolated', `learning', `mac_limit', `vlan',
+%% `mtu' and `mirror', see {@link evum_switch_options:port/2}. What is not named stays as it is. The
 %% stations that were learned at the port are forgotten; frames that come after
 %% that meet the port as it is now.
 -spec set_port(pid(), evum_fdb:port_id(), #{atom() => term()}) ->

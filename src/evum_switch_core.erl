@@ -41,6 +41,8 @@
 
 -record(core, {
     relay :: boolean(),
+    %% floods of a port are limited, by evum_net
+    storm :: boolean(),
     fdb :: evum_fdb:fdb(),
     ports = #{} :: #{port_id() => #port{}},
     %% how many ports came up, ever
@@ -59,8 +61,8 @@
 
 %% @doc A switch without ports, of the options of {@link evum_switch_options}.
 -spec new(evum_switch_options:switch()) -> core().
-new(#{forward := Forward} = Options) ->
-    #core{relay = Forward =:= relay, fdb = evum_fdb:new(Options)}.
+new(#{forward := Forward, storm_limit := Storm} = Options) ->
+    #core{relay = Forward =:= relay, storm = Storm =/= infinity, fdb = evum_fdb:new(Options)}.
 
 %% @doc A port has come.
 -spec port_up(port_id(), atom(), non_neg_integer(), core()) -> core().
@@ -72,12 +74,18 @@ port_up(Id, Kind, Peer, #core{ports = Ports, ups = Ups} = Core) ->
 -spec port_down(port_id(), core()) -> {core(), iodata()}.
 port_down(Id, #core{ports = Ports, fdb = Fdb, blocked = Blocked} = Core) ->
     {Gone, Fdb1} = evum_fdb:port_down(Id, Fdb),
+    Left = maps:map(fun(_, Port) -> no_mirror(Id, Port) end, maps:remove(Id, Ports)),
     Core1 = changed(Core#core{
-        ports = maps:remove(Id, Ports),
+        ports = Left,
         fdb = Fdb1,
         blocked = maps:map(fun(_, To) -> maps:remove(Id, To) end, maps:remove(Id, Blocked))
     }),
     {Core1, forget(Gone, Core1)}.
+
+no_mirror(Id, #port{config = #{mirror := Id} = Config} = Port) ->
+    Port#port{config = Config#{mirror := none}};
+no_mirror(_, Port) ->
+    Port.
 
 %% @doc A port is to be otherwise: the stations that were learned there are
 %% forgotten. evum_net has to forget all.
@@ -86,7 +94,7 @@ port_down(Id, #core{ports = Ports, fdb = Fdb, blocked = Blocked} = Core) ->
 set_port(Id, Changes, #core{ports = Ports, fdb = Fdb} = Core) ->
     case Ports of
         #{Id := #port{config = Old} = Port} ->
-            case evum_switch_options:port(Changes, Old) of
+            case check_mirror(Id, evum_switch_options:port(Changes, Old), Ports) of
                 {ok, Config} ->
                     Ports1 = Ports#{Id := Port#port{config = Config}},
                     Fdb1 = left(Id, Config, Fdb),
@@ -97,6 +105,15 @@ set_port(Id, Changes, #core{ports = Ports, fdb = Fdb} = Core) ->
         #{} ->
             {error, no_port}
     end.
+
+%% Another port, that there is.
+check_mirror(Id, {ok, #{mirror := Mirror} = Config}, Ports) when Mirror =/= none ->
+    case Mirror =/= Id andalso is_map_key(Mirror, Ports) of
+        true -> {ok, Config};
+        false -> {error, {bad_option, mirror, Mirror}}
+    end;
+check_mirror(_, Result, _) ->
+    Result.
 
 %% Nothing that was learned there, and no static station of another VLAN.
 left(Id, #{vlan := Vlans}, Fdb) ->
@@ -402,16 +419,22 @@ tell_destination(Station, Out, Age, _, Batch, _) ->
     Batch1 = emit(evum_frames:station(Station, Out, seen_at(Age, Batch)), Batch),
     Batch1#batch{destination = Station}.
 
-flood(#{port := In, vlan := Vlan, tci := Tci} = Up, Frame, Batch, #core{floods = Floods} = Core) ->
+flood(#{port := In, vlan := Vlan} = Up, Frame, Batch, #core{floods = Floods} = Core) ->
     case Floods of
         #{{In, Vlan} := Ports} ->
-            {emit(evum_frames:down(Ports, Tci, Frame), Batch), Core};
+            {emit(flooded(Ports, Up, Frame, Core), Batch), Core};
         #{} ->
             {Batch1, Core1} = tell_flood(Vlan, Batch, Core),
             Ports = evum_frames:ports(outs(flood, Up, Core1)),
             Core2 = Core1#core{floods = Floods#{{In, Vlan} => Ports}},
-            {emit(evum_frames:down(Ports, Tci, Frame), Batch1), Core2}
+            {emit(flooded(Ports, Up, Frame, Core2), Batch1), Core2}
     end.
+
+%% Frames to groups were counted when they came in.
+flooded(Ports, #{port := In, tci := Tci}, <<_:7, 0:1, _/binary>> = Frame, #core{storm = true}) ->
+    evum_frames:flooded(In, Ports, Tci, Frame);
+flooded(Ports, #{tci := Tci}, Frame, _) ->
+    evum_frames:down(Ports, Tci, Frame).
 
 %% evum_net leaves out the port that a frame came from, and those that its frames
 %% may not pass to.

@@ -22,6 +22,12 @@
 %% <tr><td>`seed'</td><td>what the chances of impairments come of, where those have no
 %%   seed of their own ({@link evum_impair}): 0 to 2^64 - 1. Default: at
 %%   random</td></tr>
+%% <tr><td>`bpdu'</td><td>whether frames to the addresses 01:80:c2:00:00:00 to 0f
+%%   pass, those of STP, LACP, LLDP and so on: switches that guests are speak them
+%%   with one another. Default: `true'</td></tr>
+%% <tr><td>`storm_limit'</td><td>frames a second of each port that may go to groups
+%%   or to stations that nobody knows, and as many at once after a second without;
+%%   or `infinity'. Default: `infinity'</td></tr>
 %% </table>
 %% The application's environment overrides the defaults of all but `name' and `seed'.
 -module(evum_switch_options).
@@ -45,12 +51,16 @@
     forward := cache | relay,
     dhcp := boolean(),
     poll := 0..100,
-    seed := evum_impair:seed()
+    seed := evum_impair:seed(),
+    bpdu := boolean(),
+    storm_limit := infinity | pos_integer()
 }.
 -type port_config() :: #{
     isolated := boolean(),
     learning := boolean(),
     mac_limit := infinity | non_neg_integer(),
+    mirror := none | evum_fdb:port_id(),
+    mtu := infinity | 68..65521,
     up := boolean(),
     vlan := evum_vlan:config()
 }.
@@ -65,6 +75,12 @@
 -define(SEED_MAX, 16#ffffffffffffffff).
 %% us; evum_net's NET_POLL_MAX_US
 -define(POLL_MAX_US, 100).
+%% Frames a second, in 32 bits.
+-define(STORM_LIMIT_MAX, 16#ffffffff).
+%% Bytes: the least that IPv4 goes by (RFC 791), and evum_net's FRAME_MAX less
+%% an Ethernet header.
+-define(MTU_MIN, 68).
+-define(MTU_MAX, 65521).
 
 %% @doc The description of a switch.
 -spec switch(options()) -> {ok, switch()} | {error, error()}.
@@ -91,7 +107,8 @@ switch(Options) ->
     {error, {bad_option, options, Options}}.
 
 defaults() ->
-    #{ageing => 300_000, fdb_size => 65536, forward => cache, dhcp => false, poll => 0}.
+    #{ageing => 300_000, fdb_size => 65536, forward => cache, dhcp => false, poll => 0,
+        bpdu => true, storm_limit => infinity}.
 
 environment(Key) ->
     case application:get_env(evum, Key) of
@@ -106,6 +123,9 @@ option(fdb_size, N) when is_integer(N), N > 0, N =< ?FDB_SIZE_MAX -> N;
 option(seed, Seed) when is_integer(Seed), Seed >= 0, Seed =< ?SEED_MAX -> Seed;
 option(poll, Us) when is_integer(Us), Us >= 0, Us =< ?POLL_MAX_US -> Us;
 option(dhcp, Dhcp) when is_boolean(Dhcp) -> Dhcp;
+option(bpdu, Bpdu) when is_boolean(Bpdu) -> Bpdu;
+option(storm_limit, infinity) -> infinity;
+option(storm_limit, N) when is_integer(N), N > 0, N =< ?STORM_LIMIT_MAX -> N;
 option(forward, Forward) when Forward =:= cache; Forward =:= relay -> Forward;
 option(Key, Value) -> throw({bad_option, Key, Value}).
 
@@ -127,7 +147,8 @@ random_seed() ->
 %% @doc How a port is before anybody says something else.
 -spec port_defaults() -> port_config().
 port_defaults() ->
-    #{isolated => false, learning => true, mac_limit => infinity, up => true, vlan => none}.
+    #{isolated => false, learning => true, mac_limit => infinity, mirror => none,
+        mtu => infinity, up => true, vlan => none}.
 
 %% @doc A port's description with some of it changed.
 %% <table>
@@ -137,6 +158,11 @@ port_defaults() ->
 %%   `true'</td></tr>
 %% <tr><td>`mac_limit'</td><td>how many stations may be learned here; frames of
 %%   others are dropped. Default: `infinity'</td></tr>
+%% <tr><td>`mirror'</td><td>the id of another port that gets copies of what comes
+%%   in and goes out here, or `none'. Default: `none'</td></tr>
+%% <tr><td>`mtu'</td><td>bytes, 68 to 65521, behind the Ethernet header and VLAN
+%%   tags: longer frames do not come in or go out. Those that a guest leaves to be
+%%   cut count as their segments. Default: `infinity'</td></tr>
 %% <tr><td>`up'</td><td>`false': no frame goes in or out. Default: `true'</td></tr>
 %% <tr><td>`vlan'</td><td>`{access, Vlan}', `{trunk, Vlans | all}' or `{trunk,
 %%   Vlans | all, Native}', with the VLAN of frames that have no tag; see {@link
@@ -160,6 +186,14 @@ port_option(mac_limit, infinity) ->
     infinity;
 port_option(mac_limit, N) when is_integer(N), N >= 0 ->
     N;
+port_option(mirror, none) ->
+    none;
+port_option(mirror, Port) when is_integer(Port), Port > 0 ->
+    Port;
+port_option(mtu, infinity) ->
+    infinity;
+port_option(mtu, Mtu) when is_integer(Mtu), Mtu >= ?MTU_MIN, Mtu =< ?MTU_MAX ->
+    Mtu;
 port_option(vlan, Value) ->
     case evum_vlan:validate(Value) of
         {ok, Config} -> Config;
@@ -170,9 +204,12 @@ port_option(Key, Value) ->
 
 %% @doc A port's description as evum_net is told it; the rest is decided here.
 -spec port_request(evum_fdb:port_id(), port_config()) -> tuple().
-port_request(Id, #{up := Up, isolated := Isolated, vlan := Vlan}) ->
+port_request(Id, #{up := Up, isolated := Isolated, vlan := Vlan, mtu := Mtu, mirror := Mirror}) ->
     {Untagged, Tagged} = evum_vlan:wire(Vlan),
-    {Id, Up, Isolated, Untagged, Tagged}.
+    {Id, Up, Isolated, Untagged, Tagged, or_0(Mtu), or_0(Mirror)}.
+
+or_0(N) when is_integer(N) -> N;
+or_0(_) -> 0.
 
 %% @doc An address, as evum_net takes it, of a protocol: `tcp' or `udp', where it
 %% is no unix socket.

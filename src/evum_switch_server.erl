@@ -85,7 +85,9 @@ init(#{name := Name, ageing := Ageing, seed := Seed} = Description) ->
             _ = erlang:send_after(?EXPIRE_INTERVAL, self(), expire),
             #{forward := Forward, fdb_size := Size, dhcp := Dhcp, poll := Poll} = Description,
             Configure = {Forward =:= relay, Size, Ageing},
-            State1 = polling(Poll, request(configure, Configure, configure, State)),
+            State1 = limits(
+                Description, polling(Poll, request(configure, Configure, configure, State))
+            ),
             ok = evum_port:credit(Port, ?WINDOW),
             {ok, serve_dhcp(Dhcp, State1)};
         {error, Reason} ->
@@ -98,6 +100,13 @@ enter() ->
         undefined -> ok;
         _ -> evum_registry:claim({switch, self()})
     end.
+
+limits(#{bpdu := true, storm_limit := infinity}, State) ->
+    State;
+limits(#{bpdu := Bpdu, storm_limit := infinity}, State) ->
+    request(limits, {Bpdu, 0}, configure, State);
+limits(#{bpdu := Bpdu, storm_limit := Limit}, State) ->
+    request(limits, {Bpdu, Limit}, configure, State).
 
 polling(0, State) -> State;
 polling(Us, State) -> request(poll, Us, configure, State).

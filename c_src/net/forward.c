@@ -16,6 +16,9 @@
 #define MAC_MASK (((uint64_t)1 << 48) - 1)
 /* IEEE 802: the lowest bit of the first byte marks a group. */
 #define MAC_GROUP ((uint64_t)1 << 40)
+/* IEEE 802.1Q, 8.6.3: sixteen addresses that are not passed on by bridges. */
+#define MAC_RESERVED ((uint64_t)0x0180c2000000)
+#define MAC_RESERVED_MASK (MAC_MASK & ~(uint64_t)0xf)
 
 /* What is known of a frame, from its head and the cache. */
 struct flow {
@@ -197,6 +200,40 @@ static void copy_up(struct net *net, const struct flow *flow,
 		net_count(net, NET_COPIES_MISSED);
 }
 
+static bool storm_has_room(const struct net *net, struct net_port *port)
+{
+	return !net->forward.storm_limit ||
+	       storm_admits(&port->storm, net->forward.storm_limit,
+			    net->loop.now_ms);
+}
+
+bool forward_may_flood(struct net *net, struct net_port *port)
+{
+	if (!storm_has_room(net, port)) {
+		port->counters[NETPORT_RX_STORM]++;
+		return false;
+	}
+	if (net->forward.storm_limit)
+		storm_count(&port->storm);
+	return true;
+}
+
+/* May a frame to a group go on? It is not counted yet: it may have to wait. */
+static bool group_is_admitted(const struct net *net, const struct flow *flow)
+{
+	enum netport_counter reason;
+
+	if (net->forward.no_reserved &&
+	    (flow->to & MAC_RESERVED_MASK) == MAC_RESERVED)
+		reason = NETPORT_RX_RESERVED;
+	else if (!storm_has_room(net, flow->port))
+		reason = NETPORT_RX_STORM;
+	else
+		return true;
+	flow->port->counters[reason]++;
+	return false;
+}
+
 static bool may_pass(const struct net_port *in, const struct net_port *out)
 {
 	return !(in->isolated && out->isolated) &&
@@ -262,6 +299,8 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 	if (policy_has_vlans(port) && !classify(net, &flow, frame))
 		return FORWARD_TAKEN;
 	look_up(net, &flow, frame);
+	if (flow.to & MAC_GROUP && !group_is_admitted(net, &flow))
+		return FORWARD_TAKEN;
 	if (forward->hooks.used)
 		flow.hooks = hooks_match(&forward->hooks, port->id,
 					 without_tag(net, &flow, frame));
@@ -276,6 +315,8 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 		port->wait_for = 0;
 		if (!may_go_up)
 			return FORWARD_WAIT;
+		if (flow.to & MAC_GROUP)
+			forward_may_flood(net, port);
 		go_up(net, &flow, frame);
 		return FORWARD_TAKEN;
 	}
@@ -284,10 +325,12 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 		if (port->wait_for > forward->answered)
 			return FORWARD_WAIT;
 	}
-	if (flow.hooks)
-		copy_up(net, &flow, frame, may_go_up);
 	if (flow.source)
 		flow.source->seen = (uint32_t)net->loop.now_ms;
+	if (flood && !forward_may_flood(net, port))
+		return FORWARD_TAKEN;
+	if (flow.hooks)
+		copy_up(net, &flow, frame, may_go_up);
 	if (flood)
 		send_flood(net, &flow, flood, frame);
 	else if (out != port)

@@ -43,7 +43,9 @@ struct flood {
 };
 
 struct forward {
-	bool relay; /* hold nothing: each frame goes up */
+	bool relay;	      /* hold nothing: each frame goes up */
+	bool no_reserved;     /* frames to 01:80:c2:00:00:0x do not pass */
+	uint32_t storm_limit; /* frames a second of a port, or 0 */
 	struct stations stations;
 	struct hooks hooks;
 	struct flood *floods[VLANS];
@@ -70,6 +72,11 @@ void forward_flush(struct forward *forward);
 /* A port has come: floods go to it as well. */
 void forward_port_up(struct forward *forward);
 
+/*
+ * May one more frame of the port be flooded? Counts it: for frames that
+ * evum_switch has decided on, to stations that nobody knows.
+ */
+bool forward_may_flood(struct net *net, struct net_port *port);
 /* Is there a frame of the port on its way up? */
 bool forward_is_waiting(const struct forward *forward,
 			const struct net_port *port);

@@ -73,6 +73,11 @@ enum down_op {
 
 /* Flags of a station. */
 #define DOWN_STATIC 1
+/*
+ * Flags of a frame. Nobody knows where its destination is: the first of its
+ * ports is the one it came from, on whose storm limit it counts.
+ */
+#define DOWN_FLOODED 1
 
 struct frames_down {
 	enum down_op op;

@@ -146,10 +146,18 @@ void net_begin_forms(struct net *net, const struct frame *frame, uint16_t tci,
 static void net_frame_down(struct net *net, const struct frames_down *down)
 {
 	struct frame frame = {.bytes = down->frame, .len = down->len};
+	uint32_t first = 0;
 
+	if (down->flags & DOWN_FLOODED && down->n_ports) {
+		struct net_port *in = net_port_by_id(net, frames_port(down, 0));
+
+		if (in && !forward_may_flood(net, in))
+			return;
+		first = 1;
+	}
 	if (down->vlan)
 		net_begin_forms(net, &frame, down->vlan, false);
-	for (uint32_t i = 0; i < down->n_ports; i++) {
+	for (uint32_t i = first; i < down->n_ports; i++) {
 		struct net_port *port =
 			net_port_by_id(net, frames_port(down, i));
 

@@ -24,7 +24,11 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_TX_DOWN] = "tx_down",
 	[NETPORT_RX_VLAN] = "rx_vlan",
 	[NETPORT_RX_ISOLATED] = "rx_isolated",
+	[NETPORT_RX_MTU] = "rx_mtu",
+	[NETPORT_RX_RESERVED] = "rx_reserved",
+	[NETPORT_RX_STORM] = "rx_storm",
 	[NETPORT_TX_MTU] = "tx_mtu",
+	[NETPORT_TX_MIRRORED] = "tx_mirrored",
 };
 
 /* In front of each frame of a backlog. */
@@ -243,13 +247,18 @@ static bool netport_admits(struct net_port *port, const struct frame *frame)
 static bool netport_decide(struct net_port *port, const struct frame *frame,
 			   bool may_go_up)
 {
+	enum forward_verdict verdict;
+
 	if (port->disabled) {
 		netport_count(port, NETPORT_RX_DOWN, 1);
 		return true;
 	}
 	if (!netport_admits(port, frame))
 		return true;
-	if (forward_frame(port->net, port, frame, may_go_up) == FORWARD_WAIT) {
+	verdict = port->policy
+			  ? policy_input(port, frame, may_go_up)
+			  : forward_frame(port->net, port, frame, may_go_up);
+	if (verdict == FORWARD_WAIT) {
 		netport_pause(port);
 		return false;
 	}
@@ -470,12 +479,24 @@ void netport_pass(struct net_port *port, const struct frame *frame)
 		netport_send_complete(port, frame);
 }
 
-void netport_send(struct net_port *port, const struct frame *frame)
+static void netport_put(struct net_port *port, const struct frame *frame)
 {
 	if (port->impaired[IMPAIRED_OUT].on)
 		impaired_frame(&port->impaired[IMPAIRED_OUT], frame);
 	else
 		netport_pass(port, frame);
+}
+
+void netport_send(struct net_port *port, const struct frame *frame)
+{
+	if (!port->policy || port->disabled || policy_output(port, frame))
+		netport_put(port, frame);
+}
+
+void netport_mirror(struct net_port *port, const struct frame *frame)
+{
+	netport_count(port, NETPORT_TX_MIRRORED, 1);
+	netport_put(port, frame);
 }
 
 void netport_flush(struct net_port *port)

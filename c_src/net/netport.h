@@ -44,6 +44,7 @@
 #include "impaired.h"
 #include "loop.h"
 #include "policy.h"
+#include "storm.h"
 
 /*
  * Frames that wait for one peer, bytes, each with a header of 16: what a port
@@ -109,12 +110,17 @@ enum netport_counter {
 	NETPORT_RX_DOWN,     /* came while the port was set down */
 	NETPORT_RX_VLAN,     /* of a VLAN that the port is not in */
 	NETPORT_RX_ISOLATED, /* was for a port that it is isolated from */
+	NETPORT_RX_MTU,	     /* longer than the port's MTU */
+	NETPORT_RX_RESERVED, /* to an address that bridges keep for themselves
+			      */
+	NETPORT_RX_STORM,    /* one more than may be flooded */
 	NETPORT_TX_FRAMES,
 	NETPORT_TX_BYTES,
 	NETPORT_TX_DROPPED, /* the peer did not read */
 	NETPORT_TX_ERRORS,  /* the peer's socket would not have it */
 	NETPORT_TX_DOWN,    /* were for it while it was set down */
-	NETPORT_TX_MTU,	    /* too long, with a tag */
+	NETPORT_TX_MTU, /* longer than the port's MTU, or too long for a tag */
+	NETPORT_TX_MIRRORED, /* copies, for this port, of another's frames */
 	NETPORT_COUNTERS
 };
 extern const char *const netport_counter_names[NETPORT_COUNTERS];
@@ -132,6 +138,7 @@ struct net_port {
 	bool isolated;	       /* from other ports that are */
 	struct block *blocked; /* from these, or NULL */
 	struct policy *policy; /* NULL: none */
+	struct storm storm;
 	bool paused;	   /* not read until the BEAM takes or answers frames */
 	bool unsent;	   /* ops->send has something left */
 	bool ended;	   /* the peer has gone, with frames held */
@@ -187,6 +194,8 @@ void netport_writable(struct net_port *port);
 void netport_send(struct net_port *port, const struct frame *frame);
 /* The same of a frame behind what impairs the way. */
 void netport_pass(struct net_port *port, const struct frame *frame);
+/* The same with a copy of what another port has got, or has sent. */
+void netport_mirror(struct net_port *port, const struct frame *frame);
 void netport_flush(struct net_port *port);
 /* Go on after a pause, with what is held, and then read again. */
 void netport_resume(struct net_port *port);

@@ -212,6 +212,21 @@ unsigned int offload_segments(const struct frame *frame)
 		       : 1;
 }
 
+uint32_t offload_payload(const struct frame *frame)
+{
+	uint32_t len = frame->len, segment, network;
+	uint16_t ethertype;
+
+	if (frame->offload.gso_type) {
+		segment = find_headers(frame, VLAN_TAGS, &network) +
+			  frame->offload.gso_size;
+		if (len > segment)
+			len = segment;
+	}
+	network = find_network(frame, VLAN_TAGS, &ethertype);
+	return len - (network ? network : ETH_HLEN);
+}
+
 /* --- Cutting ---------------------------------------------------------- */
 
 void offload_begin(struct offload_cut *cut, const struct frame *frame,

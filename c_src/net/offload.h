@@ -41,6 +41,12 @@ int offload_check(const struct frame *frame);
 unsigned int offload_segments(const struct frame *frame);
 
 /*
+ * The most that a frame, or one of its segments, carries behind the Ethernet
+ * header and VLAN tags, bytes: what a MTU is compared with.
+ */
+uint32_t offload_payload(const struct frame *frame);
+
+/*
  * Complete a frame: room has space for FRAME_MAX bytes, and both last until
  * the last segment was taken.
  */

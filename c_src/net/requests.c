@@ -137,6 +137,25 @@ static int do_seen(struct net *net, uint64_t id, struct term_reader *r,
 	return 0;
 }
 
+/* {limits, {Reserved, StormLimit}} */
+static int do_limits(struct net *net, uint64_t id, struct term_reader *r,
+		     ei_x_buff *x)
+{
+	bool reserved;
+	uint64_t storm;
+
+	(void)id;
+	term_tuple(r);
+	reserved = term_bool(r);
+	storm = term_u64(r);
+	if (r->err || storm > UINT32_MAX)
+		return -EBADMSG;
+	net->forward.no_reserved = !reserved;
+	net->forward.storm_limit = (uint32_t)storm;
+	term_put_ok(x);
+	return 0;
+}
+
 /* {poll, Microseconds} */
 static int do_poll(struct net *net, uint64_t id, struct term_reader *r,
 		   ei_x_buff *x)
@@ -177,8 +196,8 @@ static void decode_vlans(struct term_reader *r, struct vlan_set *set)
 }
 
 /*
- * {set_port, {Port, Up, Isolated, Untagged, Tagged}}: what was decided before
- * is of no use, and what is on its way down was decided after.
+ * {set_port, {Port, Up, Isolated, Untagged, Tagged, Mtu, Mirror}}: what was
+ * decided before is of no use, and what is on its way down was decided after.
  */
 static int do_set_port(struct net *net, uint64_t id, struct term_reader *r,
 		       ei_x_buff *x)
@@ -194,6 +213,8 @@ static int do_set_port(struct net *net, uint64_t id, struct term_reader *r,
 	up = term_bool(r);
 	isolated = term_bool(r);
 	decode_vlans(r, &policy.vlans);
+	policy.mtu = (uint32_t)term_u64(r);
+	policy.mirror = (uint32_t)term_u64(r);
 	if (r->err || number > UINT32_MAX)
 		return -EBADMSG;
 	port = net_port_by_id(net, (uint32_t)number);
@@ -292,6 +313,7 @@ static const struct {
 	{"close", ports_close},
 	{"counters", do_counters},
 	{"configure", do_configure},
+	{"limits", do_limits},
 	{"poll", do_poll},
 	{"seen", do_seen},
 	{"flush", do_flush},

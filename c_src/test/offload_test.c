@@ -183,6 +183,9 @@ static void expect_segments(const struct packet *p, uint16_t gso_size,
 		len = build(wanted, &part);
 		CHECK(offload_next(&cut, got) == len);
 		CHECK(!memcmp(got, wanted, len));
+		if (!n)
+			CHECK(offload_payload(&frame) ==
+			      len - 14 - 4 * p->tags);
 		done += part.payload;
 		n++;
 	} while (done < p->payload);
