@@ -3,17 +3,34 @@
 %%
 %% A description is a map (see {@link evum_lab_spec}), the path of a file of
 %% Erlang terms that make one, or a folder of Kathará's or Netkit's (see {@link
-%% evum_kathara}).
+%% evum_kathara}). A running lab is a pid, or its name. Its machines
+%% are those of {@link evum}, by the pid that {@link machine/2} tells, or by the name
+%% `<<"Lab.Machine">>'.
+%%
+%% All that is wrong comes as a list of problems, each with the thing that it is
+%% wrong with; {@link evum_lab_spec:format/1} makes a line of text of one. Functions
+%% that take a lab return `{error, no_lab}' where it does not run.
 -module(evum_lab).
 
 -export([check/1, read/1]).
+-export([start/1, start/2, stop/1, list/0, info/1, machine/2, watch/1]).
+-export([apply/2, add/3, add_switch/3, remove/2, connect/3, connect/4, disconnect/3, set_link/4]).
+-export([kill/2, boot/2, restart/2]).
 
--export_type([description/0]).
+-export_type([description/0, lab/0, start_options/0, error/0]).
 
 -type description() :: map() | file:filename_all().
+-type lab() :: pid() | atom() | binary() | string().
+-type machine_name() :: atom() | unicode:chardata().
+%% Who gets `{evum_lab, Name, What}' with each step of the lab's: What is
+%% `{machine, Machine, starting | booting | configuring | commands | up | {failed,
+%% Reason} | down | removed}', `{step, Step}' of a change, `{problem, Switch,
+%% Reason}', `{switch_died, Switch, Reason}', `settled' once the start is over.
+%% `line': a line on the shell's terminal shows how many machines are up.
+-type start_options() :: #{progress => none | line | pid()}.
+-type error() :: {error, no_lab | stopping | [evum_lab_spec:problem(), ...]}.
 
 %% @doc All that is wrong with a description, before anything is started.
-%% {@link evum_lab_spec:format/1} makes a line of text of each.
 -spec check(description()) -> ok | {error, [evum_lab_spec:problem(), ...]}.
 check(Description) ->
     case read(Description) of
@@ -21,22 +38,12 @@ check(Description) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc A description in its one form, see {@link evum_lab_spec:lab()}.
+%% @doc A description in its one form.
 -spec read(description()) -> {ok, evum_lab_spec:lab()} | {error, [evum_lab_spec:problem(), ...]}.
 read(Description) ->
     case load(Description) of
-        {ok, Map} ->
-            case evum_lab_spec:parse(Map) of
-                {ok, Lab} ->
-                    case evum_lab_machine:problems(Lab) of
-                        [] -> {ok, Lab};
-                        Problems -> {error, Problems}
-                    end;
-                {error, _} = Error ->
-                    Error
-            end;
-        {error, _} = Error ->
-            Error
+        {ok, Map} -> parse(Map, #{});
+        {error, _} = Error -> Error
     end.
 
 load(Path) when is_list(Path), Path =/= []; is_binary(Path) ->
@@ -46,3 +53,242 @@ load(Path) when is_list(Path), Path =/= []; is_binary(Path) ->
     end;
 load(Description) ->
     {ok, Description}.
+
+parse(Map, Kept) ->
+    case evum_lab_spec:parse(Map, Kept) of
+        {ok, Lab} ->
+            case evum_lab_machine:problems(Lab) of
+                [] -> {ok, Lab};
+                Problems -> {error, Problems}
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @equiv start(Description, #{})
+-spec start(description()) -> {ok, pid()} | {error, [evum_lab_spec:problem(), ...]}.
+start(Description) ->
+    start(Description, #{}).
+
+%% @doc Start a lab. It returns once all machines are up, or have failed: those
+%% problems are `{{machine, Name}, {start, Reason, Lines}}', with the last lines of
+%% the machine's console, and Reason `{startup, Command, Status, Output}' where a
+%% command of its own failed or took too long. Nothing of the lab is left then, but
+%% with `all_or_nothing => false': there the others run, and {@link info/1} tells.
+-spec start(description(), start_options()) -> {ok, pid()} | {error, [evum_lab_spec:problem(), ...]}.
+start(Description, Options) ->
+    {ok, _} = application:ensure_all_started(evum),
+    case {maps:get(progress, Options, none), load(Description)} of
+        {Progress, _} when Progress =/= none, Progress =/= line, not is_pid(Progress) ->
+            {error, [{lab, {bad_option, progress, Progress}}]};
+        {Progress, {ok, Map}} ->
+            case parse(Map, #{}) of
+                {ok, Lab} -> launch(Map, Lab, Progress);
+                {error, _} = Error -> Error
+            end;
+        {_, {error, _} = Error} ->
+            Error
+    end.
+
+launch(Map, #{machines := Machines} = Lab, Progress) ->
+    Ref = make_ref(),
+    Spec = #{
+        description => evum_lab_edit:canonical(Map),
+        lab => Lab,
+        progress =>
+            case Progress of
+                line -> self();
+                _ -> Progress
+            end,
+        starter => {self(), Ref}
+    },
+    case supervisor:start_child(evum_lab_sup, [Spec]) of
+        {ok, Pid} ->
+            Monitor = monitor(process, Pid),
+            Count = {0, map_size(Machines)},
+            Result = started(Pid, Ref, Monitor, Lab, Progress =:= line andalso Count),
+            demonitor(Monitor, [flush]),
+            Result;
+        {error, {shutdown, Problems}} ->
+            {error, Problems}
+    end.
+
+started(Pid, Ref, Monitor, #{all_or_nothing := All} = Lab, Line) ->
+    receive
+        {Ref, ok} ->
+            ended(Line),
+            {ok, Pid};
+        {Ref, {error, _}} when not All ->
+            ended(Line),
+            {ok, Pid};
+        {Ref, {error, stopped}} ->
+            ended(Line),
+            {error, [{lab, stopped}]};
+        {Ref, {error, Problems}} ->
+            ended(Line),
+            {error, Problems};
+        {'DOWN', Monitor, process, Pid, Reason} ->
+            {error, [{lab, {crash, Reason}}]};
+        {evum_lab, _, What} when Line =/= false ->
+            started(Pid, Ref, Monitor, Lab, progress(What, Line))
+    end.
+
+progress({machine, _, up}, {N, All}) ->
+    io:format("\r~b of ~b machines are up", [N + 1, All]),
+    {N + 1, All};
+progress({machine, Name, {failed, Reason}}, Count) ->
+    io:format("\r~ts~n", [evum_lab_spec:format({{machine, Name}, {start, Reason, []}})]),
+    Count;
+progress(_What, Count) ->
+    Count.
+
+ended(false) -> ok;
+ended(_) -> io:nl().
+
+%% @doc Stop a lab: its machines run their shutdown commands, and are then cut off.
+%% Nothing of it is left when this returns.
+-spec stop(lab()) -> ok | {error, no_lab}.
+stop(Lab) ->
+    call(Lab, stop).
+
+%% @doc The labs of this node.
+-spec list() -> [pid()].
+list() ->
+    try supervisor:which_children(evum_lab_sup) of
+        Children -> [Pid || {_, Pid, _, _} <- Children, is_pid(Pid)]
+    catch
+        exit:{noproc, _} -> []
+    end.
+
+%% @doc How a lab fares: `name', `phase' (`starting', `running', `stopping'),
+%% `seed', `switches', how many run, and `machines', each a map of `status'
+%% (`waiting', `starting', `up', `failed', `stopping', `down'), `vm' where it runs,
+%% and where it failed or ended `reason' and `console', the last lines.
+-spec info(lab()) -> map() | {error, no_lab}.
+info(Lab) ->
+    call(Lab, info).
+
+%% @doc The machine of that name, for {@link evum}.
+-spec machine(lab(), machine_name()) ->
+    {ok, pid()} | {error, no_lab | stopping | {no_machine | not_running, evum_lab_spec:name()}}.
+machine(Lab, Name) ->
+    call(Lab, {machine, name(Name)}).
+
+%% @doc Get each step of a lab's as a message, see {@link start_options()}.
+-spec watch(lab()) -> ok | {error, no_lab}.
+watch(Lab) ->
+    case resolve(Lab) of
+        undefined -> {error, no_lab};
+        Pid -> gen_server:cast(Pid, {watch, self()})
+    end.
+
+%%% Change --------------------------------------------------------------------
+
+%% @doc Make a running lab what another description says, with the fewest steps:
+%% what is the same in both is not touched. It returns once machines that had to
+%% start are up, or the problems of those that failed. Planned addresses stay what
+%% they are.
+%%
+%% A machine has to start anew where what it was started with has changed, or where
+%% an interface leads to another switch or wire.
+-spec apply(lab(), description()) -> ok | error().
+apply(Lab, Description) ->
+    case load(Description) of
+        {ok, Map} -> change(Lab, fun(_) -> {ok, Map} end);
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Add a machine, and wait until it is up.
+-spec add(lab(), machine_name(), map()) -> ok | error().
+add(Lab, Name, Options) ->
+    change(Lab, fun(D) -> evum_lab_edit:add_machine(Name, Options, D) end).
+
+%% @doc Add a switch.
+-spec add_switch(lab(), machine_name(), map()) -> ok | error().
+add_switch(Lab, Name, Options) ->
+    change(Lab, fun(D) -> evum_lab_edit:add_switch(Name, Options, D) end).
+
+%% @doc Remove a machine or a switch, with its links.
+-spec remove(lab(), machine_name()) -> ok | error().
+remove(Lab, Name) ->
+    change(Lab, fun(D) -> evum_lab_edit:remove(Name, D) end).
+
+%% @equiv connect(Lab, A, B, #{})
+-spec connect(lab(), term(), term()) -> ok | error().
+connect(Lab, A, B) ->
+    connect(Lab, A, B, #{}).
+
+%% @doc Add a link, with ends and options as in a description.
+-spec connect(lab(), term(), term(), map()) -> ok | error().
+connect(Lab, A, B, Options) ->
+    change(Lab, fun(D) -> evum_lab_edit:connect(A, B, Options, D) end).
+
+%% @doc Remove the link between two ends.
+-spec disconnect(lab(), term(), term()) -> ok | error().
+disconnect(Lab, A, B) ->
+    change(Lab, fun(D) -> evum_lab_edit:disconnect(A, B, D) end).
+
+%% @doc Change options of the link between two ends, such as `up' or `delay'; those
+%% that are not named stay, those that are `none' go.
+-spec set_link(lab(), term(), term(), map()) -> ok | error().
+set_link(Lab, A, B, Options) ->
+    change(Lab, fun(D) -> evum_lab_edit:set_link(A, B, Options, D) end).
+
+%% Who is overtaken by another change begins anew with what that has left.
+change(Lab, Edit) ->
+    case call(Lab, description) of
+        {ok, Old, Running} -> change(Lab, Edit, Old, Running);
+        {error, _} = Error -> Error
+    end.
+
+change(Lab, Edit, Old, Running) ->
+    case Edit(Old) of
+        {ok, New} ->
+            case parse(New, evum_lab_address:kept(Running)) of
+                {ok, Spec} ->
+                    case call(Lab, {change, Old, evum_lab_edit:canonical(New), Spec}) of
+                        {error, overtaken} -> change(Lab, Edit);
+                        Result -> Result
+                    end;
+                {error, _} = Error ->
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc Cut a machine's power. Its links are there when it is {@link boot/2}ed again.
+-spec kill(lab(), machine_name()) -> ok | {error, no_lab | stopping | {no_machine, evum_lab_spec:name()}}.
+kill(Lab, Name) ->
+    call(Lab, {halt, name(Name), kill}).
+
+%% @doc Start a machine that is down or has failed, and wait until it is up.
+-spec boot(lab(), machine_name()) -> ok | error() | {error, {no_machine, evum_lab_spec:name()}}.
+boot(Lab, Name) ->
+    call(Lab, {boot, name(Name), boot}).
+
+%% @doc Stop a machine after its shutdown commands, start it anew, and wait until it
+%% is up.
+-spec restart(lab(), machine_name()) -> ok | error() | {error, {no_machine, evum_lab_spec:name()}}.
+restart(Lab, Name) ->
+    call(Lab, {boot, name(Name), shutdown}).
+
+%%% ---------------------------------------------------------------------------
+
+call(Lab, Request) ->
+    case resolve(Lab) of
+        undefined ->
+            {error, no_lab};
+        Pid ->
+            try
+                gen_server:call(Pid, Request, infinity)
+            catch
+                exit:{_, {gen_server, call, _}} -> {error, no_lab}
+            end
+    end.
+
+resolve(Pid) when is_pid(Pid) -> Pid;
+resolve(Name) -> evum_registry:whereis({lab, name(Name)}).
+
+name(Name) when is_atom(Name) -> atom_to_binary(Name);
+name(Name) -> unicode:characters_to_binary(Name).

@@ -2,7 +2,7 @@
 %% @doc What a machine of a lab is started with, and whether this host can.
 -module(evum_lab_machine).
 
--export([options/3, problems/1]).
+-export([options/3, has_hosts/1, problems/1]).
 
 %% @doc The options for `evum:start_link/2'. `Switch' tells where an interface
 %% leads.
@@ -14,24 +14,23 @@ options(Name, #{name := Lab, machines := Machines} = Spec, Switch) ->
         fun(Interface, #{mac := Mac}) -> #{mac => Mac, switch => Switch({Name, Interface})} end,
         Interfaces
     ),
+    Given = maps:merge(#{hostname => Name}, Options#{name => registered(Lab, Name), interfaces => Cards}),
     Files = maps:get(files, Options, #{}),
-    with_hosts(
-        maps:merge(#{hostname => Name}, Options#{name => registered(Lab, Name), interfaces => Cards}),
-        Files,
-        evum_lab_address:hosts(Spec)
-    ).
+    case is_map(Files) andalso has_hosts(maps:get(Name, Machines)) of
+        true -> Given#{files => Files#{"/etc/hosts" => evum_lab_address:hosts(Spec)}};
+        false -> Given
+    end.
 
 registered(none, Name) -> Name;
 registered(Lab, Name) -> <<Lab/binary, $., Name/binary>>.
 
-%% Who brings files of that name has his reasons.
-with_hosts(Options, Files, Hosts) when is_map(Files) ->
-    case maps:with(["/etc/hosts", <<"/etc/hosts">>], Files) of
-        None when None =:= #{} -> Options#{files => Files#{"/etc/hosts" => Hosts}};
-        _ -> Options
-    end;
-with_hosts(Options, _Files, _Hosts) ->
-    Options.
+%% @doc Is `/etc/hosts' of a machine the lab's? Who brings a file of that name has
+%% his reasons.
+-spec has_hosts(evum_lab_spec:machine()) -> boolean().
+has_hosts(#{options := #{files := Files}}) when is_map(Files) ->
+    maps:with(["/etc/hosts", <<"/etc/hosts">>], Files) =:= #{};
+has_hosts(_Machine) ->
+    true.
 
 %% @doc What is wrong with the machines' options, as far as this host can tell
 %% before they start: images, files, memory.

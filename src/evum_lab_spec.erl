@@ -52,8 +52,7 @@
 %% Options of a link: `up' (default: `true'); `subnet', `"10.1.0.0/24"', `none', or
 %% `auto', what `addressing' gives (the default); `port', options of
 %% `evum_switch:set_port/3' for the switch's port, such as its VLANs; and
-%% impairments, in both directions: `delay', `jitter', `distribution', `correlation', `loss',
-%% `duplicate', `corrupt', `reorder', `rate', `burst', `limit'.
+%% impairments, in both directions: those of {@link evum_impair}.
 -module(evum_lab_spec).
 
 -export([parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1, format/1]).
@@ -65,9 +64,7 @@
 %% The name of a machine, with that of its lab in front: what evum_machine takes, bytes.
 -define(NAME_MAX, 64).
 -define(SEED_MAX, 16#ffffffff).
--define(IMPAIRMENTS, [
-    delay, jitter, distribution, correlation, loss, duplicate, corrupt, reorder, rate, burst, limit
-]).
+-define(IMPAIRMENTS, [delay, jitter, loss, duplicate, corrupt, reorder, rate, burst, limit, seed]).
 
 -type name() :: binary().
 %% Machine and interface.
@@ -144,6 +141,8 @@
         | {mac_twice, Mac :: binary(), thing()}
         | {cycle, [name()]}
         | {no_room, Pool :: term()}
+        | no_link
+        | {start, Reason :: term(), Console :: [binary()]}
         | {unreadable, Posix :: atom()}
         | {line, Line :: pos_integer(), Text :: binary()}
         | term()}.
@@ -602,7 +601,7 @@ link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options)
     P1 = [
         {{link, Given}, {bad_option, K, V}}
      || {K, V} <- maps:to_list(Options), not is_link_option(K, V)
-    ],
+    ] ++ [{{link, Given}, Bad} || {error, Bad} <- [evum_impair:options(maps:with(?IMPAIRMENTS, Options))]],
     case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
         {{ok, Same}, {ok, Same}} when is_binary(Same) ->
             {[], [{{link, Given}, used_twice} | P1]};
@@ -739,6 +738,8 @@ reason({address_twice, Address, Other}) -> ["address ", Address, " is that of ",
 reason({mac_twice, Mac, Other}) -> ["address ", Mac, " is that of ", thing(Other)];
 reason({cycle, Names}) -> ["depends in a circle: ", lists:join(", ", Names)];
 reason({no_room, Pool}) -> ["no room for all subnets in ", text(Pool)];
+reason(no_link) -> "there is no such link";
+reason({start, Reason, Console}) -> [start_reason(Reason), [["\n    ", Line] || Line <- Console]];
 reason({unreadable, Posix}) -> ["cannot be read: ", file:format_error(Posix)];
 reason({line, Line, Text}) -> ["line ", integer_to_list(Line), ": ", Text];
 reason(Reason) -> text(Reason).
@@ -747,6 +748,26 @@ text(Term) ->
     case is_printable(Term) of
         true -> Term;
         false -> io_lib:format("~0tp", [Term])
+    end.
+
+start_reason({startup, Command, Status, Output}) ->
+    ["startup command ", text(Command), status(Status), [["\n  > ", Line] || Line <- lines(Output)]];
+start_reason({depends, On}) -> ["depends on ", On, ", which does not run"];
+start_reason({memory, Needed, Available}) -> io_lib:format("needs ~b MiB of memory, ~b are left", [Needed, Available]);
+start_reason({boot, timeout}) -> "did not boot in time";
+start_reason({ended, Reason}) -> ["ended: ", text(Reason)];
+start_reason(Reason) -> text(Reason).
+
+status(timeout) -> " took too long";
+status(Status) -> [" failed: ", text(Status)].
+
+lines(Output) -> binary:split(printable(Output), <<"\n">>, [global, trim_all]).
+
+%% What a program wrote, cut somewhere.
+printable(Output) ->
+    case unicode:characters_to_binary(Output) of
+        Text when is_binary(Text) -> Text;
+        _ -> unicode:characters_to_binary(Output, latin1)
     end.
 
 is_printable(Text) when is_binary(Text) ->

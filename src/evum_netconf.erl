@@ -11,7 +11,7 @@
 %%   an interface, an atom</td></tr>
 %% <tr><td>any other key</td><td>an interface: its addresses, as
 %%   `"10.0.0.1/24"', or a map of `addresses' and `mtu'. It is brought up; the
-%%   addresses are then those given, and no others</td></tr>
+%%   addresses are then those given, and no others but link-local ones</td></tr>
 %% </table>
 -module(evum_netconf).
 
@@ -234,7 +234,7 @@ set_addresses(Vm, Name, Wanted, Timeout) ->
         {{ok, Index}, {ok, Replies}} ->
             Present = [Address || {address, I, Address} <- Replies, I =:= Index],
             Messages =
-                [evum_rtnl:delete_address(Index, A, 0) || A <- Present -- Wanted] ++
+                [evum_rtnl:delete_address(Index, A, 0) || A <- Present -- Wanted, not is_link_local(A)] ++
                     [evum_rtnl:add_address(Index, A, 0) || A <- Wanted -- Present],
             ask_all(Vm, Messages, Timeout);
         {{error, _} = Error, _} ->
@@ -242,6 +242,10 @@ set_addresses(Vm, Name, Wanted, Timeout) ->
         {_, Error} ->
             Error
     end.
+
+%% Each interface has one of those by itself (RFC 4291, section 2.1).
+is_link_local({{A, _, _, _, _, _, _, _}, _}) -> A band 16#ffc0 =:= 16#fe80;
+is_link_local(_) -> false.
 
 index(Vm, Name, Timeout) ->
     case ask(Vm, evum_rtnl:get_link(Name), Timeout) of

@@ -14,6 +14,7 @@
 
 -type key() ::
     {name, term()}
+    | {lab, Name :: binary()}
     | {mac, Network :: term(), binary()}
     | {control, Path :: binary()}
     | {control_of, Switch :: pid()}

@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @private
 %% The supervision tree: the registry, a pool each for switches, control sockets,
-%% machines and attached terminals, and the door for the command `evum'. Members of a pool are temporary: whoever started one
+%% machines, attached terminals and labs, and the door for the command `evum'. Members of a pool are temporary: whoever started one
 %% knows what it was for, and starts it again or not.
 -module(evum_sup).
 -behaviour(supervisor).
@@ -21,6 +21,7 @@ init(top) ->
             pool(evum_ctl_sup, evum_ctl),
             pool(evum_vm_sup, evum_vm),
             pool(evum_attach_sup, evum_attach),
+            pool(evum_lab_sup, evum_lab_server),
             #{id => evum_door, start => {evum_door, start_link, []}}
         ]}};
 init({pool, Module}) ->

@@ -8,7 +8,7 @@
 -module(evum_switch).
 
 -export([start/0, start/1, start_link/0, start_link/1, stop/1]).
--export([fdb/1, ports/1, counters/1, name/1, set_port/3]).
+-export([fdb/1, ports/1, watch/1, counters/1, name/1, set_port/3]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2]).
 -export([impair/4, block/2]).
@@ -207,6 +207,13 @@ ports(Switch) ->
         maps:merge_with(fun(_, A, B) -> A + B end, maps:from_list(Counts), Port#{id => Id})
      || {Id, Counts} <- lists:sort(Counters), Port <- [maps:get(Id, Ports)]
     ].
+
+%% @doc Be told of ports that come and go: `{evum_switch, Switch, {port_up, {Id,
+%% Kind, Peer}}}' and `{evum_switch, Switch, {port_down, Id}}'; Peer is the process
+%% id on the host, 0 where it is not known. Returns those that are up.
+-spec watch(pid()) -> [{evum_fdb:port_id(), Kind :: atom(), Peer :: non_neg_integer()}].
+watch(Switch) ->
+    gen_server:call(Switch, watch).
 
 %% @doc Change how a port is: `up', `isolated', `learning', `mac_limit', `vlan',
 %% `mtu' and `mirror', see {@link evum_switch_options:port/2}. What is not named stays as it is. The

@@ -62,6 +62,7 @@
     seen_every :: pos_integer(),
     notices = {0, 0} :: {Since :: integer(), Count :: non_neg_integer()},
     listeners = [] :: [#listener{}],
+    watchers = [] :: [{reference(), pid()}],
     requests = #{} :: #{pos_integer() => request()},
     next_id = 1 :: pos_integer()
 }).
@@ -157,6 +158,9 @@ handle_call({block, Pairs}, From, #state{core = Core} = State) ->
         {error, _} = Error ->
             {reply, Error, State}
     end;
+handle_call(watch, {Pid, _}, #state{core = Core, watchers = Watchers} = State) ->
+    Ports = [{Id, Kind, Peer} || {Id, {Kind, Peer}} <- maps:to_list(evum_switch_core:ports(Core))],
+    {reply, lists:sort(Ports), State#state{watchers = [{monitor(process, Pid), Pid} | Watchers]}};
 handle_call(name, _From, #state{name = Name} = State) ->
     {reply, Name, State};
 handle_call(Query, From, State) when Query =:= ports; Query =:= counters ->
@@ -209,7 +213,7 @@ handle_info({'EXIT', Port, Reason}, #state{port = Port} = State) ->
 handle_info({'DOWN', Ref, process, _, _}, #state{listeners = Listeners} = State) ->
     case lists:keyfind(Ref, #listener.owner, Listeners) of
         #listener{id = Id} -> {noreply, unlisten_id(Id, nobody, State)};
-        false -> {noreply, State}
+        false -> {noreply, State#state{watchers = lists:keydelete(Ref, 1, State#state.watchers)}}
     end;
 handle_info(expire, #state{seen_every = Every} = State) ->
     {noreply, request(seen, Every, seen, State)};
@@ -250,14 +254,16 @@ message({data, Batch}, #state{port = Port, core = Core} = State) ->
     end;
 message({event, port_up, {Id, Kind, Peer}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b up: ~s, process ~b", [Id, Kind, Peer]),
-    {noreply, name_port(Id, Peer, State#state{core = evum_switch_core:port_up(Id, Kind, Peer, Core)})};
+    State1 = State#state{core = evum_switch_core:port_up(Id, Kind, Peer, Core)},
+    {noreply, tell_watchers({port_up, {Id, Kind, Peer}}, name_port(Id, Peer, State1))};
 message({event, capture_ended, {Id, Reason, Written, Dropped, File}}, State) ->
     capture_ended(Reason, Id, {Written, Dropped}, File),
     {noreply, State};
 message({event, port_down, {Id, Reason}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b down: ~s", [Id, Reason]),
     State1 = State#state{impaired = evum_impair:forget(Id, State#state.impaired)},
-    {noreply, tell(evum_switch_core:port_down(Id, Core), State1)};
+    State2 = tell(evum_switch_core:port_down(Id, Core), State1),
+    {noreply, tell_watchers({port_down, Id}, State2)};
 message({reply, Id, Result}, #state{requests = Requests} = State) ->
     {Request, Rest} = maps:take(Id, Requests),
     {noreply, answer(Request, Result, State#state{requests = Rest})};
@@ -278,6 +284,10 @@ capture_ended(Reason, _Id, {Written, Dropped}, File) ->
     ?LOG_WARNING("capture ended: ~ts: ~s, ~b frames written, ~b dropped", [
         File, Reason, Written, Dropped
     ]).
+
+tell_watchers(What, #state{watchers = Watchers} = State) ->
+    lists:foreach(fun({_, Pid}) -> Pid ! {evum_switch, self(), What} end, Watchers),
+    State.
 
 %% Send what a decision asks for.
 tell({Core, Records}, #state{port = Port} = State) ->

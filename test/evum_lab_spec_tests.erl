@@ -83,6 +83,7 @@ all_at_once_test() ->
             {{r9, eth0}, a},
             {{r1, eth1}, nowhere},
             {{r1, eth2}, a, #{colour => blue}},
+            {{r1, eth3}, a, #{delay => much}},
             bad
         ],
         addressing => {ipv4, "everything"},
@@ -106,6 +107,7 @@ all_at_once_test() ->
         {{link, {{r9, eth0}, a, #{}}}, {no_machine, <<"r9">>}},
         {{link, {{r1, eth1}, nowhere, #{}}}, {no_switch, <<"nowhere">>}},
         {{link, {{r1, eth2}, a, #{colour => blue}}}, {bad_option, colour, blue}},
+        {{link, {{r1, eth3}, a, #{delay => much}}}, {bad_option, delay, much}},
         {{link, bad}, {bad_option, link, bad}}
     ],
     ?assertEqual(lists:sort(Expected), lists:sort(Problems)),

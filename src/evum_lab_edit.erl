@@ -1,0 +1,123 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc Changes of a lab's description, which make another description of it.
+%% That is parsed as a whole, so that no change can break it.
+-module(evum_lab_edit).
+
+-export([canonical/1, add_machine/3, add_switch/3, remove/2, connect/4, disconnect/3, set_link/4]).
+
+-type description() :: map().
+-type link_end() :: evum_lab_spec:link_end().
+
+%% @doc A description that was parsed, with each name as a binary and each link
+%% of three elements.
+-spec canonical(description()) -> description().
+canonical(Given) ->
+    maps:merge(Given, #{
+        machines => named(maps:get(machines, Given, #{})),
+        switches => named(maps:get(switches, Given, #{})),
+        links => [full_link(Link) || Link <- maps:get(links, Given, [])]
+    }).
+
+named(Given) when is_map(Given) -> named(maps:to_list(Given));
+named(Given) -> maps:from_list([{name(Name), Options} || {Name, Options} <- Given]).
+
+full_link({A, B}) -> {link_end(A), link_end(B), #{}};
+full_link({A, B, Options}) -> {link_end(A), link_end(B), Options}.
+
+link_end({Machine, Interface}) -> {name(Machine), name(Interface)};
+link_end(Switch) -> name(Switch).
+
+%% What is no name stays as it is, for evum_lab_spec to say so.
+name(Name) when is_atom(Name) ->
+    atom_to_binary(Name);
+name(Name) when is_list(Name); is_binary(Name) ->
+    try unicode:characters_to_binary(Name) of
+        Text when is_binary(Text) -> Text;
+        _ -> Name
+    catch
+        error:badarg -> Name
+    end;
+name(Name) ->
+    Name.
+
+%% @doc A machine more.
+-spec add_machine(term(), map(), description()) -> {ok, description()} | {error, [evum_lab_spec:problem()]}.
+add_machine(Name, Options, Description) ->
+    add(machines, machine, name(Name), Options, Description).
+
+%% @doc A switch more.
+-spec add_switch(term(), map(), description()) -> {ok, description()} | {error, [evum_lab_spec:problem()]}.
+add_switch(Name, Options, Description) ->
+    add(switches, switch, name(Name), Options, Description).
+
+add(Key, Kind, Name, Options, Description) ->
+    #{Key := Named} = Description,
+    case Named of
+        #{Name := _} -> {error, [{{Kind, Name}, duplicate}]};
+        #{} -> {ok, Description#{Key := Named#{Name => Options}}}
+    end.
+
+%% @doc Without a machine or switch, and its links.
+-spec remove(term(), description()) -> {ok, description()} | {error, [evum_lab_spec:problem()]}.
+remove(Given, #{machines := Machines, switches := Switches, links := Links} = Description) ->
+    Name = name(Given),
+    case is_map_key(Name, Machines) orelse is_map_key(Name, Switches) of
+        true ->
+            {ok, Description#{
+                machines := maps:map(fun(_, Options) -> independent(Name, Options) end, maps:remove(Name, Machines)),
+                switches := maps:remove(Name, Switches),
+                links := [Link || {A, B, _} = Link <- Links, not is_of(Name, A), not is_of(Name, B)]
+            }};
+        false ->
+            {error, [{lab, {no_machine, Name}}]}
+    end.
+
+%% What has started need not wait for it any more.
+independent(Name, #{depends := Depends} = Options) ->
+    Options#{depends := [On || On <- Depends, name(On) =/= Name]};
+independent(_Name, Options) ->
+    Options.
+
+is_of(Name, {Machine, _}) -> Machine =:= Name;
+is_of(Name, Switch) -> Switch =:= Name.
+
+%% @doc A link more.
+-spec connect(link_end() | term(), link_end() | term(), map(), description()) -> {ok, description()}.
+connect(A, B, Options, #{links := Links} = Description) ->
+    {ok, Description#{links := Links ++ [{link_end(A), link_end(B), Options}]}}.
+
+%% @doc Without a link.
+-spec disconnect(link_end() | term(), link_end() | term(), description()) ->
+    {ok, description()} | {error, [evum_lab_spec:problem()]}.
+disconnect(A, B, Description) ->
+    with_link(A, B, fun(_) -> [] end, Description).
+
+%% @doc With other options of a link; those that are not named stay, and those
+%% that are `none' go.
+-spec set_link(link_end() | term(), link_end() | term(), map(), description()) ->
+    {ok, description()} | {error, [evum_lab_spec:problem()]}.
+set_link(A, B, Options, Description) ->
+    with_link(
+        A,
+        B,
+        fun({EndA, EndB, Old}) ->
+            [{EndA, EndB, maps:filter(fun(_, V) -> V =/= none end, maps:merge(Old, Options))}]
+        end,
+        Description
+    ).
+
+with_link(GivenA, GivenB, Fun, #{links := Links} = Description) ->
+    Ends = lists:sort([link_end(GivenA), link_end(GivenB)]),
+    case [Link || {A, B, _} = Link <- Links, lists:sort([A, B]) =:= Ends] of
+        [Link] ->
+            New = [
+                case Link of
+                    Other -> Fun(Link);
+                    _ -> [Other]
+                end
+             || Other <- Links
+            ],
+            {ok, Description#{links := lists:append(New)}};
+        [] ->
+            {error, [{{link, {GivenA, GivenB}}, no_link}]}
+    end.

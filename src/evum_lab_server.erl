@@ -1,0 +1,642 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @doc The process that is one running lab; {@link evum_lab} is its API.
+%%
+%% It holds the description as it is now, and how far its machines are. Whatever
+%% changes either, it brings the rest after: switches that are wanted are started, ports
+%% are set to what their links say, machines whose turn it is are started
+%% ({@link evum_lab_plan:next/2}). Nothing here waits for a machine: each has an
+%% {@link evum_lab_runner}.
+-module(evum_lab_server).
+-behaviour(gen_server).
+
+-export([start_link/1]).
+-export([init/1, handle_continue/2, handle_call/3, handle_cast/2, handle_info/2, terminate/2]).
+-export([format_status/1]).
+
+-export_type([spec/0]).
+
+-include_lib("kernel/include/logger.hrl").
+
+%% Machines that start at once, for each CPU.
+-define(ROOM, 4).
+%% All machines have ended within that time when the lab is stopped at once, ms.
+-define(STOP_TIMEOUT, 20000).
+
+-type name() :: evum_lab_spec:name().
+-type spec() :: #{
+    description := map(),
+    lab := evum_lab_spec:lab(),
+    progress := none | pid(),
+    %% who is told how the start went, {Tag, ok | {error, Problems}}
+    starter := {pid(), reference()}
+}.
+
+-record(machine, {
+    status = waiting :: evum_lab_plan:status(),
+    runner :: pid() | undefined,
+    vm :: pid() | undefined,
+    os_pid :: integer() | undefined,
+    %% where its interfaces are plugged in, as long as it runs
+    homes = #{} :: #{name() => evum_lab_net:segment()},
+    %% why it failed or ended
+    reason = none :: term(),
+    lines = [] :: [binary()],
+    %% what is to become of it once it has ended
+    next = stay :: stay | start | remove
+}).
+
+%% Who is answered once no machine is on its way.
+-type waiting() :: {gen_server:from(), [name()] | all}.
+
+-record(state, {
+    name :: name(),
+    description :: map(),
+    lab :: evum_lab_spec:lab(),
+    net :: evum_lab_net:net(),
+    machines = #{} :: #{name() => #machine{}},
+    phase = starting :: starting | running | stopping | ended,
+    waiting = [] :: [waiting()],
+    %% who stops it, and what is said to those who wait
+    stopping = [] :: [gen_server:from()],
+    failure = none :: none | [evum_lab_spec:problem()],
+    progress :: #{pid() => reference()},
+    room :: pos_integer()
+}).
+
+%% @private
+-spec start_link(spec()) -> gen_server:start_ret().
+start_link(Spec) ->
+    gen_server:start_link(?MODULE, Spec, []).
+
+%% @private
+-spec init(spec()) -> {ok, #state{}} | {stop, {shutdown, [evum_lab_spec:problem()]}}.
+init(#{description := Description, lab := #{machines := Machines} = Lab, progress := Progress, starter := Starter}) ->
+    process_flag(trap_exit, true),
+    case claim(Lab, 1) of
+        {ok, Name} ->
+            logger:set_process_metadata(#{domain => [evum], lab => Name}),
+            Seed = seed(Lab),
+            State = #state{
+                name = Name,
+                description = Description,
+                lab = Lab#{name := Name, seed := Seed},
+                net = evum_lab_net:new(Name, Seed),
+                machines = maps:map(fun(_, _) -> #machine{} end, Machines),
+                waiting = [{Starter, all}],
+                progress = watchers(Progress),
+                room = ?ROOM * length(evum_cpus:allowed())
+            },
+            {ok, State, {continue, start}};
+        error ->
+            {stop, {shutdown, [{lab, {bad_option, name, maps:get(name, Lab)}}]}}
+    end.
+
+seed(#{seed := random}) -> rand:uniform(1 bsl 32) - 1;
+seed(#{seed := Seed}) -> Seed.
+
+watchers(none) -> #{};
+watchers(Pid) -> #{Pid => monitor(process, Pid)}.
+
+claim(#{name := none} = Lab, N) ->
+    Name = <<"lab", (integer_to_binary(N))/binary>>,
+    case evum_registry:claim({lab, Name}) of
+        ok -> {ok, Name};
+        {error, _} -> claim(Lab, N + 1)
+    end;
+claim(#{name := Name}, _N) ->
+    case evum_registry:claim({lab, Name}) of
+        ok -> {ok, Name};
+        {error, _} -> error
+    end.
+
+%% @private
+-spec handle_continue(start, #state{}) -> {noreply, #state{}}.
+handle_continue(start, State) ->
+    {noreply, go_on(State)}.
+
+%% @private
+-spec handle_call(term(), gen_server:from(), #state{}) ->
+    {reply, term(), #state{}} | {noreply, #state{}}.
+handle_call(stop, From, #state{stopping = Stopping} = State) ->
+    {noreply, stop(shutdown, State#state{stopping = [From | Stopping]})};
+handle_call(_Request, _From, #state{phase = stopping} = State) ->
+    {reply, {error, stopping}, State};
+handle_call(info, _From, State) ->
+    {reply, describe(State), State};
+handle_call(description, _From, #state{description = Description, lab = Lab} = State) ->
+    {reply, {ok, Description, Lab}, State};
+handle_call({machine, Name}, _From, #state{machines = Machines} = State) ->
+    {reply,
+        case Machines of
+            #{Name := #machine{vm = Vm}} when is_pid(Vm) -> {ok, Vm};
+            #{Name := _} -> {error, {not_running, Name}};
+            #{} -> {error, {no_machine, Name}}
+        end,
+        State};
+handle_call({change, Description, New, Lab}, From, #state{description = Description} = State) ->
+    changed(New, Lab, From, State);
+handle_call({change, _, _, _}, _From, State) ->
+    {reply, {error, overtaken}, State};
+handle_call({halt, Name, How}, From, #state{machines = Machines} = State) ->
+    case Machines of
+        #{Name := Machine} ->
+            State1 = put_machine(Name, finish(How, Machine#machine{next = stay}), State),
+            {noreply, settle(State1#state{waiting = [{From, []} | State#state.waiting]})};
+        #{} ->
+            {reply, {error, {no_machine, Name}}, State}
+    end;
+handle_call({boot, Name, How}, From, #state{machines = Machines} = State) ->
+    case Machines of
+        #{Name := Machine} ->
+            State1 = put_machine(Name, again(How, Machine), State),
+            {noreply, go_on(State1#state{waiting = [{From, [Name]} | State#state.waiting]})};
+        #{} ->
+            {reply, {error, {no_machine, Name}}, State}
+    end;
+handle_call({switch, Which}, _From, #state{net = Net} = State) ->
+    {reply, evum_lab_net:switch(Which, Net), State};
+handle_call({ports, Name}, _From, #state{machines = Machines} = State) ->
+    {reply, ports(Name, maps:get(Name, Machines, none), State), State}.
+
+%% @private
+-spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({watch, Pid}, #state{progress = Watchers} = State) when not is_map_key(Pid, Watchers) ->
+    {noreply, State#state{progress = Watchers#{Pid => monitor(process, Pid)}}};
+handle_cast(_Message, State) ->
+    {noreply, State}.
+
+%% @private
+-spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, term(), #state{}}.
+handle_info({runner, Pid, Event}, State) ->
+    case find(Pid, State) of
+        {Name, Machine} -> {noreply, runner(Event, Name, Machine, State)};
+        none -> {noreply, State}
+    end;
+handle_info({evum_switch, Pid, What}, #state{net = Net} = State) ->
+    {noreply, plug(State#state{net = evum_lab_net:event(Pid, What, Net)})};
+handle_info({'EXIT', Pid, Reason}, #state{net = Net} = State) ->
+    case {find(Pid, State), evum_lab_net:lost(Pid, Net)} of
+        {{Name, Machine}, _} ->
+            goes_on(gone(Name, Machine, Reason, State));
+        {none, {ok, Segment, Net1}} ->
+            ?LOG_ERROR("switch ~0tp has died: ~0tp", [Segment, Reason]),
+            {noreply, tell({switch_died, Segment, Reason}, State#state{net = Net1})};
+        {none, error} ->
+            {noreply, State}
+    end;
+handle_info({'DOWN', _, process, Pid, _}, #state{progress = Watchers} = State) ->
+    {noreply, State#state{progress = maps:remove(Pid, Watchers)}};
+handle_info(stopped, State) ->
+    goes_on(State);
+handle_info({timeout, _, stop}, State) ->
+    ?LOG_ERROR("machines do not end"),
+    {stop, {shutdown, stop_timeout}, State};
+handle_info(_Message, State) ->
+    {noreply, State}.
+
+%% @private
+-spec terminate(term(), #state{}) -> ok.
+terminate(_Reason, #state{net = Net}) ->
+    _ = evum_lab_net:close(Net),
+    ok.
+
+%% @private
+-spec format_status(gen_server:format_status()) -> gen_server:format_status().
+format_status(#{state := #state{name = Name, phase = Phase, machines = Machines}} = Status) ->
+    Status#{state := {Name, Phase, maps:map(fun(_, M) -> M#machine.status end, Machines)}};
+format_status(Status) ->
+    Status.
+
+describe(#state{name = Name, phase = Phase, machines = Machines, lab = Lab, net = Net}) ->
+    #{
+        name => Name,
+        phase => Phase,
+        seed => maps:get(seed, Lab),
+        machines => maps:map(fun(_, Machine) -> describe_machine(Machine) end, Machines),
+        switches => length(evum_lab_net:segments(Net))
+    }.
+
+describe_machine(#machine{status = Status, vm = Vm, reason = Reason, lines = Lines}) ->
+    maps:from_list(
+        [{status, Status}] ++ [{vm, Vm} || is_pid(Vm)] ++
+            [{reason, Reason} || Reason =/= none] ++ [{console, Lines} || Lines =/= []]
+    ).
+
+find(Pid, #state{machines = Machines}) ->
+    case [Found || {_, #machine{runner = Runner}} = Found <- maps:to_list(Machines), Runner =:= Pid] of
+        [Found] -> Found;
+        [] -> none
+    end.
+
+put_machine(Name, Machine, #state{machines = Machines} = State) ->
+    State#state{machines = Machines#{Name => Machine}}.
+
+tell(What, #state{progress = Watchers, name = Name} = State) ->
+    lists:foreach(fun(Pid) -> Pid ! {evum_lab, Name, What} end, maps:keys(Watchers)),
+    State.
+
+%%% Machines ------------------------------------------------------------------
+
+runner({running, Vm, OsPid}, Name, Machine, State) ->
+    plug(put_machine(Name, Machine#machine{vm = Vm, os_pid = OsPid}, State));
+runner({phase, Phase}, Name, _Machine, State) ->
+    tell({machine, Name, Phase}, State);
+runner(up, Name, #machine{status = starting} = Machine, State) ->
+    go_on(tell({machine, Name, up}, put_machine(Name, Machine#machine{status = up}, State)));
+runner({failed, Reason, Lines}, Name, #machine{status = Status} = Machine, State) when
+    Status =:= starting; Status =:= up
+->
+    ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
+    State1 = put_machine(Name, Machine#machine{status = failed, reason = Reason, lines = Lines}, State),
+    go_on(failed(Name, Reason, Lines, tell({machine, Name, {failed, Reason}}, State1)));
+runner({complaint, Reason}, Name, _Machine, State) ->
+    ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
+    State;
+runner({configured, {error, Reason}}, Name, _Machine, State) ->
+    ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
+    tell({machine, Name, {complaint, Reason}}, State);
+runner({ended, Reason, Lines}, Name, #machine{status = up} = Machine, State) ->
+    {Status, Why} =
+        case Reason of
+            normal -> {down, powered_off};
+            _ -> {failed, Reason}
+        end,
+    put_machine(Name, Machine#machine{status = Status, reason = Why, lines = Lines}, State);
+runner(_Event, _Name, _Machine, State) ->
+    State.
+
+%% With all or nothing, the first failure of a start ends all.
+failed(Name, Reason, Lines, #state{phase = starting, lab = #{all_or_nothing := true}} = State) ->
+    stop(kill, State#state{failure = [problem(Name, Reason, Lines)]});
+failed(_Name, _Reason, _Lines, State) ->
+    State.
+
+problem(Name, Reason, Lines) ->
+    {{machine, Name}, {start, Reason, Lines}}.
+
+%% Its runner has ended, and nothing of it is left.
+gone(Name, #machine{next = remove}, _Reason, #state{machines = Machines} = State) ->
+    tell({machine, Name, removed}, State#state{machines = maps:remove(Name, Machines)});
+gone(Name, #machine{next = start}, _Reason, State) ->
+    put_machine(Name, #machine{}, State);
+gone(Name, #machine{status = Status, reason = Reason0, lines = Lines}, Reason, State) ->
+    {Status1, Why} =
+        case Status of
+            stopping -> {down, Reason0};
+            starting -> {failed, Reason};
+            up -> {failed, Reason};
+            _ -> {Status, Reason0}
+        end,
+    Ended = #machine{status = Status1, reason = Why, lines = Lines},
+    tell({machine, Name, Status1}, put_machine(Name, Ended, State)).
+
+goes_on(#state{phase = stopping} = State) ->
+    case stopped(State) of
+        #state{phase = ended} = Ended -> {stop, normal, Ended};
+        State1 -> {noreply, State1}
+    end;
+goes_on(State) ->
+    {noreply, go_on(State)}.
+
+finish(How, #machine{runner = Runner} = Machine) when is_pid(Runner) ->
+    evum_lab_runner:stop(Runner, How),
+    Machine#machine{status = stopping};
+finish(_How, #machine{status = waiting} = Machine) ->
+    Machine#machine{status = down};
+finish(_How, Machine) ->
+    Machine.
+
+%% Start anew, or start what is down.
+again(boot, #machine{runner = Runner} = Machine) when is_pid(Runner) -> Machine;
+again(_How, #machine{runner = undefined}) -> #machine{};
+again(How, Machine) -> (finish(How, Machine))#machine{next = start}.
+
+%%% Bringing the rest after ---------------------------------------------------
+
+go_on(#state{phase = stopping} = State) ->
+    State;
+go_on(State) ->
+    settle(plug(start_next(switches(State)))).
+
+%% Start and stop switches.
+switches(#state{lab = Lab, machines = Machines, net = Net} = State) ->
+    Homes = [Home || #machine{homes = H} <- maps:values(Machines), Home <- maps:values(H)],
+    Named = [{{switch, Name}, Switch} || {Name, Switch} <- maps:to_list(maps:get(switches, Lab))],
+    Wires = [{{wire, A, B}, wire} || #{ends := {A, B}} <- maps:get(links, Lab), is_tuple(A), is_tuple(B)],
+    Wanted = maps:from_list(Named ++ Wires),
+    Net1 = lists:foldl(
+        fun evum_lab_net:close/2,
+        Net,
+        (evum_lab_net:segments(Net) -- maps:keys(Wanted)) -- Homes
+    ),
+    State1 = maps:fold(
+        fun(Segment, Switch, Acc) -> open(Segment, Switch, Acc) end, State#state{net = Net1}, Wanted
+    ),
+    trunks(State1).
+
+open(Segment, Switch, #state{net = Net} = State) ->
+    case evum_lab_net:switch(Segment, Net) of
+        {ok, _} ->
+            State;
+        error ->
+            case evum_lab_net:open(Segment, Switch, Net) of
+                {ok, Net1} ->
+                    State#state{net = Net1};
+                {error, Reason} ->
+                    complain(Segment, Reason, State)
+            end
+    end.
+
+complain(Segment, Reason, State) ->
+    ?LOG_ERROR("~0tp: ~0tp", [Segment, Reason]),
+    State1 = tell({problem, Segment, Reason}, State),
+    case State1 of
+        #state{phase = starting, failure = none, lab = #{all_or_nothing := true}} ->
+            stop(kill, State1#state{failure = [{thing(Segment), {start, Reason, []}}]});
+        _ ->
+            State1
+    end.
+
+thing({switch, Name}) -> {switch, Name};
+thing({wire, A, B}) -> {link, {A, B}};
+thing({loose, {M, I}}) -> {interface, M, I}.
+
+trunks(#state{lab = #{links := Links}, net = Net} = State) ->
+    Is = fun(Name) -> evum_lab_net:switch({switch, Name}, Net) =/= error end,
+    Wanted = [Ends || #{ends := {A, B} = Ends} <- Links, is_binary(A), Is(A), Is(B)],
+    There = maps:keys(evum_lab_net:trunks(Net)),
+    Net1 = lists:foldl(fun evum_lab_net:untrunk/2, Net, There -- Wanted),
+    lists:foldl(
+        fun({A, B}, #state{net = N} = Acc) ->
+            case evum_lab_net:trunk(A, B, N) of
+                {ok, N1} -> Acc#state{net = N1};
+                {error, Reason} -> complain({switch, A}, Reason, Acc)
+            end
+        end,
+        State#state{net = Net1},
+        Wanted -- There
+    ).
+
+start_next(#state{phase = stopping} = State) ->
+    State;
+start_next(#state{machines = Machines, lab = #{machines := Specs}, room = Room} = State) ->
+    Statuses = maps:map(
+        fun(Name, #machine{status = Status}) ->
+            #{depends := Depends} = maps:get(Name, Specs, #{depends => []}),
+            {Status, Depends}
+        end,
+        Machines
+    ),
+    case evum_lab_plan:next(Statuses, Room) of
+        {[], []} ->
+            State;
+        {Start, Hopeless} ->
+            State1 = lists:foldl(fun start_machine/2, State, Start),
+            start_next(lists:foldl(fun hopeless/2, State1, Hopeless))
+    end.
+
+hopeless({Name, On}, #state{machines = Machines} = State) ->
+    #{Name := Machine} = Machines,
+    Reason = {depends, On},
+    State1 = put_machine(Name, Machine#machine{status = failed, reason = Reason}, State),
+    failed(Name, Reason, [], tell({machine, Name, {failed, Reason}}, State1)).
+
+start_machine(_Name, #state{phase = stopping} = State) ->
+    State;
+start_machine(Name, #state{lab = #{machines := Specs} = Lab} = State0) ->
+    #{Name := #{interfaces := Interfaces} = Spec} = Specs,
+    Homes = maps:map(fun(Interface, _) -> segment({Name, Interface}, Lab) end, Interfaces),
+    #state{net = Net} = State = lists:foldl(
+        fun(Home, Acc) -> open(Home, wire, Acc) end, State0, [Home || {loose, _} = Home <- maps:values(Homes)]
+    ),
+    Switch = fun({_, Interface}) ->
+        case evum_lab_net:switch(maps:get(Interface, Homes), Net) of
+            {ok, Pid} -> Pid;
+            %% it could not be started, which has been told
+            error -> self()
+        end
+    end,
+    Options = evum_lab_machine:options(Name, Lab, Switch),
+    {ok, Runner} = evum_lab_runner:start_link(self(), Spec, Options),
+    tell({machine, Name, starting}, put_machine(Name, #machine{status = starting, runner = Runner, homes = Homes}, State)).
+
+%% Where an interface leads.
+segment(Port, #{links := Links}) ->
+    case [Ends || #{ends := {A, B} = Ends} <- Links, A =:= Port orelse B =:= Port] of
+        [{A, B}] when is_tuple(B) -> {wire, A, B};
+        [{_, Switch}] -> {switch, Switch};
+        [] -> {loose, Port}
+    end.
+
+%% Set all ports to what their links say.
+plug(#state{machines = Machines} = State) ->
+    trunk_ports(
+        maps:fold(
+            fun(Name, Machine, Acc) ->
+                lists:foldl(fun({Home, Port, Setting}, A) -> set(Home, Port, Setting, A) end, Acc, ports(Name, Machine, Acc))
+            end,
+            State,
+            Machines
+        )
+    ).
+
+%% A machine's ports that are up, and how they are to be.
+ports(Name, #machine{os_pid = OsPid, homes = Homes}, #state{lab = Lab, net = Net}) when is_integer(OsPid) ->
+    Sorted = evum_lab_spec:sorted(Homes),
+    [
+        {Home, Port, setting({Name, Interface}, Home, Lab)}
+     || {Interface, Home} <- Sorted,
+        N <- [length([I || {I, H} <- Sorted, H =:= Home, {byte_size(I), I} =< {byte_size(Interface), Interface}])],
+        {ok, Port} <- [evum_lab_net:port(Home, OsPid, N, Net)]
+    ];
+ports(_Name, _Machine, _State) ->
+    [].
+
+%% On a wire each end delays, loses and so on what comes in from its machine; at
+%% a switch there is the one port for both directions.
+setting({_, _} = Port, Home, #{links := Links} = Lab) ->
+    case segment(Port, Lab) =:= Home andalso [L || #{ends := {A, B}} = L <- Links, A =:= Port orelse B =:= Port] of
+        [#{ends := {_, B}, up := Up, impair := Impair}] when is_tuple(B) ->
+            #{up => Up, port => #{}, in => Impair, out => #{}};
+        [#{up := Up, port := Options, impair := Impair}] ->
+            #{up => Up, port => Options, in => Impair, out => Impair};
+        _ ->
+            #{up => false, port => #{}, in => #{}, out => #{}}
+    end.
+
+trunk_ports(#state{lab = #{links := Links}, net = Net} = State) ->
+    maps:fold(
+        fun({A, B} = Ends, {PortA, PortB}, Acc) ->
+            case [Link || #{ends := E} = Link <- Links, E =:= Ends] of
+                [#{up := Up, port := Options, impair := Impair}] ->
+                    Setting = #{up => Up, port => Options, in => Impair, out => #{}},
+                    set({switch, A}, PortA, Setting, set({switch, B}, PortB, Setting, Acc));
+                [] ->
+                    Acc
+            end
+        end,
+        State,
+        evum_lab_net:trunks(Net)
+    ).
+
+set(Segment, Port, Setting, #state{net = Net} = State) ->
+    case evum_lab_net:set(Segment, Port, Setting, Net) of
+        {ok, Net1} -> State#state{net = Net1};
+        {error, Reason, Net1} -> complain(Segment, Reason, State#state{net = Net1})
+    end.
+
+%%% Answers -------------------------------------------------------------------
+
+%% No machine is on its way: that is what was waited for.
+settle(#state{machines = Machines, waiting = Waiting, phase = Phase} = State) when Phase =/= stopping ->
+    Busy = [N || {N, #machine{status = S, next = Next}} <- maps:to_list(Machines), is_busy(S) orelse Next =/= stay],
+    case Busy of
+        [] ->
+            lists:foreach(fun({From, Which}) -> gen_server:reply(From, verdict(Which, State)) end, Waiting),
+            State1 = State#state{waiting = [], phase = running},
+            case Phase of
+                starting -> tell(settled, State1);
+                running -> State1
+            end;
+        _ ->
+            State
+    end;
+settle(State) ->
+    State.
+
+is_busy(Status) -> lists:member(Status, [waiting, starting, stopping]).
+
+verdict(Which, #state{machines = Machines}) ->
+    Failed = [
+        problem(Name, Reason, Lines)
+     || {Name, #machine{status = failed, reason = Reason, lines = Lines}} <- lists:sort(maps:to_list(Machines)),
+        Which =:= all orelse lists:member(Name, Which)
+    ],
+    case Failed of
+        [] -> ok;
+        _ -> {error, Failed}
+    end.
+
+%%% Change --------------------------------------------------------------------
+
+changed(Description, #{name := Name} = Lab, From, #state{name = Own, lab = Old, waiting = Waiting} = State) ->
+    case Name =:= none orelse Name =:= Own of
+        true ->
+            New = evum_lab_plan:keep_cards(Old, Lab#{name := Own, seed := kept_seed(Lab, Old)}),
+            Steps = evum_lab_plan:plan(Old, New),
+            Moved = moved(New, State),
+            State1 = lists:foldl(fun step/2, State#state{description = Description}, Steps),
+            State2 = lists:foldl(fun restart/2, State1, Moved),
+            State3 = hosts(evum_lab_address:hosts(Old), evum_lab_address:hosts(New), State2),
+            Names = [element(2, Step) || Step <- Steps] ++ Moved,
+            {noreply, go_on(State3#state{waiting = [{From, Names} | Waiting]})};
+        false ->
+            {reply, {error, [{lab, {bad_option, name, Name}}]}, State}
+    end.
+
+kept_seed(#{seed := random}, #{seed := Seed}) -> Seed;
+kept_seed(#{seed := Seed}, _Old) -> Seed.
+
+%% Machines that run on, of which an interface leads elsewhere now: a card cannot
+%% be moved to another switch while its machine runs.
+moved(#{machines := Specs} = New, #state{machines = Machines}) ->
+    [
+        Name
+     || {Name, #machine{homes = Homes, runner = Runner}} <- lists:sort(maps:to_list(Machines)),
+        is_pid(Runner),
+        is_map_key(Name, Specs),
+        lists:any(
+            fun({Interface, Home}) ->
+                case segment({Name, Interface}, New) of
+                    Home -> false;
+                    {loose, _} -> false;
+                    _ -> true
+                end
+            end,
+            maps:to_list(Homes)
+        )
+    ].
+
+restart(Name, #state{machines = Machines} = State) ->
+    #{Name := Machine} = Machines,
+    put_machine(Name, again(shutdown, Machine), State).
+
+step(Step, #state{lab = Lab} = State) ->
+    do(Step, Lab, tell({step, step_name(Step)}, State#state{lab = evum_lab_plan:step(Step, Lab)})).
+
+step_name({Kind, #{ends := Ends}}) -> {Kind, Ends};
+step_name(Step) -> {element(1, Step), element(2, Step)}.
+
+do({add_machine, Name, _}, _Lab, #state{machines = Machines} = State) ->
+    case Machines of
+        %% one of that name is about to end
+        #{Name := Machine} -> put_machine(Name, Machine#machine{next = start}, State);
+        #{} -> put_machine(Name, #machine{}, State)
+    end;
+do({remove_machine, Name}, _Lab, #state{machines = Machines} = State) ->
+    case Machines of
+        #{Name := #machine{runner = undefined}} ->
+            State#state{machines = maps:remove(Name, Machines)};
+        #{Name := Machine} ->
+            put_machine(Name, (finish(shutdown, Machine))#machine{next = remove}, State)
+    end;
+do({replace_machine, Name, _}, _Lab, State) ->
+    restart(Name, State);
+do({configure, Name, New}, #{machines := Old}, #state{machines = Machines} = State) ->
+    #{Name := #{routes := Before}} = Old,
+    #{Name := #machine{runner = Runner}} = Machines,
+    To = [element(1, Route) || Route <- maps:get(routes, New)],
+    Gone = [Route || Route <- Before, not lists:member(element(1, Route), To)],
+    _ = is_pid(Runner) andalso evum_lab_runner:configure(Runner, New, Gone),
+    State;
+do({replace_switch, Name, _}, _Lab, #state{machines = Machines, net = Net} = State) ->
+    Of = [N || {N, #machine{homes = Homes}} <- maps:to_list(Machines), lists:member({switch, Name}, maps:values(Homes))],
+    State1 = State#state{net = evum_lab_net:close({switch, Name}, Net)},
+    lists:foldl(fun restart/2, State1, Of);
+do(_Step, _Lab, State) ->
+    State.
+
+%% Machines that run on learn the addresses of others.
+hosts(Same, Same, State) ->
+    State;
+hosts(_Old, New, #state{machines = Machines, lab = #{machines := Specs}} = State) ->
+    Vms = [
+        Vm
+     || {Name, #machine{status = up, vm = Vm, next = stay}} <- maps:to_list(Machines),
+        evum_lab_machine:has_hosts(maps:get(Name, Specs))
+    ],
+    _ = proc_lib:spawn_link(fun() -> lists:foreach(fun(Vm) -> evum:put(Vm, "/etc/hosts", New) end, Vms) end),
+    State.
+
+%%% The end -------------------------------------------------------------------
+
+stop(How, #state{phase = Phase, machines = Machines} = State) when Phase =/= stopping ->
+    _ = [evum_lab_runner:stop(Runner, How) || #machine{runner = Runner} <- maps:values(Machines), is_pid(Runner)],
+    _ = erlang:start_timer(?STOP_TIMEOUT + shutdown_time(How, State), self(), stop),
+    %% There may be none to wait for.
+    self() ! stopped,
+    State#state{phase = stopping};
+stop(_How, State) ->
+    State.
+
+%% What the commands before the end may take, at most, ms.
+shutdown_time(kill, _State) ->
+    0;
+shutdown_time(shutdown, #state{lab = #{machines := Specs}}) ->
+    lists:max([0 | [length(Commands) * Ms || #{shutdown := Commands, startup_timeout := Ms} <- maps:values(Specs), is_integer(Ms)]]).
+
+stopped(#state{machines = Machines, net = Net, waiting = Waiting, stopping = Stopping, failure = Failure} = State) ->
+    case [Runner || #machine{runner = Runner} <- maps:values(Machines), is_pid(Runner)] of
+        [] ->
+            Net1 = evum_lab_net:close(Net),
+            Verdict =
+                case Failure of
+                    none -> {error, stopped};
+                    Problems -> {error, Problems}
+                end,
+            lists:foreach(fun({From, _}) -> gen_server:reply(From, Verdict) end, Waiting),
+            lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Stopping),
+            State#state{net = Net1, waiting = [], stopping = [], phase = ended};
+        _ ->
+            State
+    end.

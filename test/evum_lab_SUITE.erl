@@ -1,0 +1,393 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% Whole networks of real guests: they come up, change, and leave nothing.
+-module(evum_lab_SUITE).
+
+-include_lib("common_test/include/ct.hrl").
+-include_lib("stdlib/include/assert.hrl").
+
+-export([all/0, suite/0, groups/0, init_per_suite/1, end_per_suite/1, init_per_group/2, end_per_group/2]).
+-export([init_per_testcase/2, end_per_testcase/2]).
+-export([
+    up_and_down/1,
+    two_labs/1,
+    order/1,
+    failing_command/1,
+    hanging_command/1,
+    the_rest_is_up/1,
+    no_machine_at_all/1,
+    links_up_and_down/1,
+    impairments/1,
+    power/1,
+    add_and_remove/1,
+    fewest_steps/1,
+    moved_cable/1,
+    two_switches/1,
+    shutdown_commands/1,
+    bad_requests/1,
+    server_is_killed/1,
+    many/1
+]).
+
+all() -> [{group, fast}].
+
+groups() ->
+    [
+        {fast, [], [
+            up_and_down,
+            two_labs,
+            order,
+            failing_command,
+            hanging_command,
+            the_rest_is_up,
+            no_machine_at_all,
+            links_up_and_down,
+            impairments,
+            power,
+            add_and_remove,
+            fewest_steps,
+            moved_cable,
+            two_switches,
+            shutdown_commands,
+            bad_requests,
+            server_is_killed,
+            many
+        ]}
+    ].
+
+suite() -> [{timetrap, {minutes, 5}}].
+
+init_per_suite(Config) ->
+    {ok, _} = application:ensure_all_started(evum),
+    Config.
+
+end_per_suite(_Config) -> ok.
+
+%% A lab needs the agent, which Debian's kernel has no device for.
+init_per_group(Group, Config) -> evum_test:init_group(Group, Config).
+
+end_per_group(_Group, _Config) -> ok.
+
+init_per_testcase(_Case, Config) ->
+    [{before, evum_test:leftovers()} | Config].
+
+end_per_testcase(_Case, Config) ->
+    [evum_lab:stop(Lab) || Lab <- evum_lab:list()],
+    ?assertEqual([], evum:list()),
+    evum_test:no_leftovers(?config(before, Config)).
+
+%%% ---------------------------------------------------------------------------
+
+defaults(Config) ->
+    #{image => tiny, mem => 32, verbose => false, kernel => ?config(kernel, Config)}.
+
+%% Two machines on a wire, both at a switch with a third.
+triangle(Config) ->
+    #{
+        machines => #{a => #{}, b => #{}, c => #{}},
+        switches => #{s => #{}},
+        links => [{{a, eth0}, s}, {{b, eth0}, s}, {{c, eth0}, s}, {{a, eth1}, {b, eth1}}],
+        addressing => {ipv4, "10.0.0.0/8"},
+        defaults => defaults(Config)
+    }.
+
+start(Description) ->
+    {ok, Lab} = evum_lab:start(Description),
+    Lab.
+
+cmd(Lab, Name, Command) ->
+    {ok, Vm} = evum_lab:machine(Lab, Name),
+    {ok, Status, Output} = evum:cmd(Vm, lists:flatten(Command), #{timeout => 60000}),
+    {Status, Output}.
+
+%% As long as it takes, or as long as one must wait to believe that it does not.
+reaches(Lab, From, To) ->
+    {Status, _} = cmd(Lab, From, ["for i in 1 2 3 4 5; do ping -c 1 -W 2 ", To, " && exit 0; done; exit 1"]),
+    Status =:= 0.
+
+is_cut_off(Lab, From, To) ->
+    {Status, _} = cmd(Lab, From, ["ping -c 2 -W 1 ", To]),
+    Status =/= 0.
+
+status(Lab, Name) ->
+    #{machines := Machines} = evum_lab:info(Lab),
+    maps:get(status, maps:get(atom_to_binary(Name), Machines)).
+
+%%% ---------------------------------------------------------------------------
+
+up_and_down(Config) ->
+    Lab = start((triangle(Config))#{name => net}),
+    ?assertMatch(#{name := <<"net">>, phase := running, switches := 2}, evum_lab:info(net)),
+    ?assertEqual({0, <<"a\n">>}, cmd(Lab, a, "hostname")),
+    %% by name and by address, at the switch and on the wire
+    [?assert(reaches(Lab, From, To)) || {From, To} <- [{a, "b"}, {b, "c"}, {c, "10.0.0.1"}, {a, "10.0.1.2"}]],
+    ?assertMatch({0, <<"b\n">>}, begin {ok, 0, Name} = evum:cmd("net.b", "hostname"), {0, Name} end),
+    ok = evum_lab:stop(net),
+    ?assertEqual({error, no_lab}, evum_lab:info(net)),
+    ?assertEqual({error, no_lab}, evum_lab:stop(Lab)).
+
+%% Names are those of a lab.
+two_labs(Config) ->
+    One = start(triangle(Config)),
+    Two = start(triangle(Config)),
+    {ok, A1} = evum_lab:machine(One, a),
+    {ok, A2} = evum_lab:machine(Two, a),
+    ?assertNotEqual(A1, A2),
+    ?assert(reaches(One, a, "c")),
+    ok = evum_lab:stop(One),
+    ?assert(reaches(Two, a, "c")),
+    ?assertMatch({error, [{lab, {bad_option, name, _}}]}, evum_lab:start((triangle(Config))#{name => maps:get(name, evum_lab:info(Two))})).
+
+%% A machine starts when what it depends on is up, with all its commands.
+order(Config) ->
+    Lab = #{
+        machines => #{
+            last => #{depends => [first, middle]},
+            middle => #{depends => [first]},
+            first => #{startup => ["sleep 1", "touch /done"]}
+        },
+        defaults => defaults(Config)
+    },
+    {ok, Pid} = evum_lab:start(Lab, #{progress => self()}),
+    Told = fun Told(Acc) ->
+        receive
+            {evum_lab, _, settled} -> lists:reverse(Acc);
+            {evum_lab, _, {machine, Name, What}} when What =:= starting; What =:= up -> Told([{Name, What} | Acc]);
+            {evum_lab, _, _} -> Told(Acc)
+        after 60000 -> error({timeout, Acc})
+        end
+    end,
+    ?assertEqual([{Name, What} || Name <- [<<"first">>, <<"middle">>, <<"last">>], What <- [starting, up]], Told([])),
+    ?assertMatch({0, _}, cmd(Pid, first, "test -e /done")).
+
+%% The machine, the command and what it said are told, and nothing is left.
+failing_command(Config) ->
+    #{machines := Machines} = Lab = triangle(Config),
+    {error, [Problem]} = evum_lab:start(Lab#{machines := Machines#{b => #{startup => ["true", "echo no such luck; exit 3"]}}}),
+    ?assertMatch({{machine, <<"b">>}, {start, {startup, "echo no such luck; exit 3", 3, <<"no such luck\n">>}, _}}, Problem),
+    ?assertMatch({_, _}, binary:match(unicode:characters_to_binary(evum_lab_spec:format(Problem)), <<"no such luck">>)),
+    ?assertEqual([], evum_lab:list()),
+    ?assertEqual([], evum:list()).
+
+hanging_command(Config) ->
+    #{machines := Machines} = Lab = triangle(Config),
+    Hangs = #{startup => "echo so far; sleep 1000", startup_timeout => 1500},
+    {error, [Problem]} = evum_lab:start(Lab#{machines := Machines#{c => Hangs}}),
+    ?assertMatch({{machine, <<"c">>}, {start, {startup, _, timeout, <<"so far\n">>}, _}}, Problem),
+    ?assertEqual([], evum:list()).
+
+the_rest_is_up(Config) ->
+    #{machines := Machines} = Lab = triangle(Config),
+    Pid = start(Lab#{
+        machines := Machines#{b => #{startup => "false"}, d => #{depends => [b]}}, all_or_nothing => false
+    }),
+    ?assertMatch(
+        #{
+            machines := #{
+                <<"a">> := #{status := up},
+                <<"b">> := #{status := failed, reason := {startup, "false", 1, <<>>}},
+                <<"c">> := #{status := up},
+                <<"d">> := #{status := failed, reason := {depends, <<"b">>}}
+            }
+        },
+        evum_lab:info(Pid)
+    ),
+    ?assert(reaches(Pid, a, "c")).
+
+%% One that does not even boot: its console is shown.
+no_machine_at_all(Config) ->
+    Lab = #{
+        machines => #{good => #{}, bad => #{init => "/no/such/program", verbose => true}},
+        defaults => defaults(Config)
+    },
+    {error, [{{machine, <<"bad">>}, {start, {ended, {failed, Why}}, Lines}}]} = evum_lab:start(Lab),
+    ?assertMatch({_, _}, binary:match(Why, <<"/no/such/program">>)),
+    ?assert(lists:any(fun(Line) -> binary:match(Line, <<"Linux version">>) =/= nomatch end, Lines) orelse length(Lines) =:= 40),
+    ?assertEqual([], evum:list()).
+
+links_up_and_down(Config) ->
+    Lab = start(triangle(Config)),
+    ?assert(reaches(Lab, a, "10.0.1.2")),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{up => false}),
+    ?assert(is_cut_off(Lab, a, "10.0.1.2")),
+    ?assert(reaches(Lab, a, "10.0.0.2")),
+    ok = evum_lab:set_link(Lab, {b, eth1}, {a, eth1}, #{up => true}),
+    ?assert(reaches(Lab, a, "10.0.1.2")),
+    ok = evum_lab:disconnect(Lab, s, {c, eth0}),
+    ?assert(is_cut_off(Lab, a, "10.0.0.3")),
+    {ok, Vm} = evum_lab:machine(Lab, c),
+    ok = evum_lab:connect(Lab, s, {c, eth0}),
+    %% it was only unplugged
+    ?assertEqual({ok, Vm}, evum_lab:machine(Lab, c)),
+    ?assert(reaches(Lab, a, "10.0.0.3")).
+
+%% Each way of a wire takes its delay; so does each way to and from a switch.
+impairments(Config) ->
+    #{links := Links} = Description = triangle(Config),
+    Lab = start(Description#{seed => 7, links := [{{c, eth0}, s, #{delay => {60, ms}}} | Links -- [{{c, eth0}, s}]]}),
+    ?assertMatch(#{seed := 7}, evum_lab:info(Lab)),
+    ?assert(reaches(Lab, a, "c")),
+    ?assert(rtt(Lab, a, "c") >= 120),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{delay => {50, ms}}),
+    ?assert(rtt(Lab, a, "10.0.1.2") >= 100),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{delay => none, loss => 1}),
+    ?assert(is_cut_off(Lab, a, "10.0.1.2")),
+    ok = evum_lab:restart(Lab, b),
+    ?assert(is_cut_off(Lab, a, "10.0.1.2")),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{loss => none}),
+    ?assert(reaches(Lab, a, "10.0.1.2")),
+    ?assertMatch({error, [{{link, _}, {bad_option, loss, 7}}]}, evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{loss => 7})).
+
+%% The least of some round trips, ms.
+rtt(Lab, From, To) ->
+    {0, Output} = cmd(Lab, From, ["ping -c 3 -i 0.2 -W 5 ", To]),
+    {match, [Min]} = re:run(Output, "= ([0-9]+)\\.", [{capture, [1], binary}]),
+    binary_to_integer(Min).
+
+%% What is killed has its links when it is back.
+power(Config) ->
+    Lab = start(triangle(Config)),
+    {ok, Before} = evum_lab:machine(Lab, b),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{up => false}),
+    ok = evum_lab:kill(Lab, b),
+    ?assertEqual(down, status(Lab, b)),
+    ?assertEqual({error, {not_running, <<"b">>}}, evum_lab:machine(Lab, b)),
+    ?assertNot(is_process_alive(Before)),
+    ok = evum_lab:boot(Lab, b),
+    ?assert(reaches(Lab, b, "a")),
+    ?assert(is_cut_off(Lab, b, "10.0.1.1")),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{up => true}),
+    ?assert(reaches(Lab, b, "10.0.1.1")),
+    {ok, Again} = evum_lab:machine(Lab, b),
+    ok = evum_lab:restart(Lab, b),
+    ?assertNotEqual({ok, Again}, evum_lab:machine(Lab, b)),
+    ?assert(reaches(Lab, a, "10.0.1.2")),
+    %% one that powers itself off
+    {ok, Last} = evum_lab:machine(Lab, b),
+    ok = evum:shutdown(Last),
+    _ = evum_test:await(fun() -> status(Lab, b) =:= down end),
+    ok = evum_lab:boot(Lab, b),
+    ?assert(reaches(Lab, b, "c")).
+
+add_and_remove(Config) ->
+    Lab = start(triangle(Config)),
+    ok = evum_lab:add(Lab, d, #{interfaces => #{eth0 => []}}),
+    ok = evum_lab:connect(Lab, {d, eth0}, s),
+    ?assert(reaches(Lab, d, "a")),
+    %% who was there before has learned its name
+    ?assert(reaches(Lab, a, "d")),
+    ok = evum_lab:remove(Lab, a),
+    ?assertEqual({error, {no_machine, <<"a">>}}, evum_lab:machine(Lab, a)),
+    ?assert(reaches(Lab, d, "b")),
+    ok = evum_lab:add_switch(Lab, t, #{}),
+    ?assertMatch(#{switches := 3}, evum_lab:info(Lab)),
+    ok = evum_lab:remove(Lab, t),
+    %% s, and the wire that b's card is still plugged into
+    ?assertMatch(#{switches := 2}, evum_lab:info(Lab)),
+    ok = evum_lab:restart(Lab, b),
+    ?assert(reaches(Lab, b, "d")).
+
+%% What is the same in both descriptions is not touched.
+fewest_steps(Config) ->
+    #{machines := Machines, links := Links} = Description = triangle(Config),
+    Lab = start(Description),
+    Vms = [evum_lab:machine(Lab, Name) || Name <- [a, b, c]],
+    ok = evum_lab:watch(Lab),
+    ok = evum_lab:apply(Lab, Description),
+    ok = evum_lab:apply(Lab, Description#{
+        machines := Machines#{d => #{}, c => #{sysctl => #{"net.ipv4.ip_forward" => 1}}},
+        links := Links ++ [{{d, eth0}, s}]
+    }),
+    ?assertEqual(Vms, [evum_lab:machine(Lab, Name) || Name <- [a, b, c]]),
+    ?assertMatch([{add_link, _}, {configure, <<"c">>}, {add_machine, <<"d">>}], steps()),
+    ?assert(reaches(Lab, d, "a")),
+    _ = evum_test:await(fun() -> cmd(Lab, c, "cat /proc/sys/net/ipv4/ip_forward") =:= {0, <<"1\n">>} end),
+    ok = evum_lab:apply(Lab, Description#{machines := Machines#{c => #{mem => 48}}}),
+    Now = [evum_lab:machine(Lab, Name) || Name <- [a, b, c]],
+    ?assertEqual(lists:droplast(Vms), lists:droplast(Now)),
+    ?assertNotEqual(lists:last(Vms), lists:last(Now)),
+    ?assertMatch([{remove_link, _}, {remove_machine, <<"d">>}, {replace_machine, <<"c">>}], steps()),
+    ?assert(reaches(Lab, c, "a")).
+
+steps() ->
+    receive
+        {evum_lab, _, {step, Step}} -> [Step | steps()];
+        {evum_lab, _, _} -> steps()
+    after 0 -> []
+    end.
+
+%% From the wire to the switch, which takes a new start; the address is as before.
+moved_cable(Config) ->
+    #{links := Links} = Description = triangle(Config),
+    Lab = start(Description#{links := lists:droplast(Links) ++ [{{a, eth1}, {b, eth1}, #{subnet => "192.168.7.0/24"}}]}),
+    ?assert(reaches(Lab, a, "192.168.7.2")),
+    ok = evum_lab:apply(Lab, Description#{switches := #{s => #{}, t => #{}}, links := lists:droplast(Links) ++ [{{a, eth1}, t}, {{b, eth1}, t}]}),
+    ?assertMatch(#{switches := 2}, evum_lab:info(Lab)),
+    ?assert(reaches(Lab, a, "10.0.1.2")),
+    ?assert(reaches(Lab, b, "10.0.0.1")).
+
+two_switches(Config) ->
+    #{links := Links} = Description = triangle(Config),
+    Lab = start(Description#{switches := #{s => #{}, t => #{}}, links := [{s, t}, {{c, eth0}, t} | Links -- [{{c, eth0}, s}]]}),
+    ?assert(reaches(Lab, a, "c")),
+    ok = evum_lab:set_link(Lab, t, s, #{up => false}),
+    ?assert(is_cut_off(Lab, a, "c")),
+    ?assert(reaches(Lab, a, "b")),
+    ok = evum_lab:set_link(Lab, s, t, #{up => true}),
+    ?assert(reaches(Lab, c, "b")),
+    ok = evum_lab:disconnect(Lab, s, t),
+    ?assert(is_cut_off(Lab, a, "c")).
+
+shutdown_commands(Config) ->
+    Dir = ?config(priv_dir, Config),
+    Out = filename:join(Dir, "out"),
+    ok = filelib:ensure_dir(filename:join(Out, "x")),
+    Lab = start(#{
+        machines => #{
+            a => #{shutdown => "echo bye from $WHO >/out/a", env => #{"WHO" => "a"}, share => [{Out, "/out", rw}]},
+            b => #{shutdown => "exit 1"}
+        },
+        defaults => defaults(Config)
+    }),
+    ok = evum_lab:stop(Lab),
+    ?assertEqual({ok, <<"bye from a\n">>}, file:read_file(filename:join(Out, "a"))).
+
+bad_requests(Config) ->
+    Lab = start(triangle(Config)),
+    ?assertEqual({error, {no_machine, <<"x">>}}, evum_lab:kill(Lab, x)),
+    ?assertEqual({error, [{{machine, <<"a">>}, duplicate}]}, evum_lab:add(Lab, a, #{})),
+    ?assertMatch({error, [{{interface, <<"a">>, <<"eth0">>}, used_twice}]}, evum_lab:connect(Lab, {a, eth0}, {c, eth1})),
+    ?assertMatch({error, [{{machine, <<"d">>}, {bad_option, colour, red}}]}, evum_lab:add(Lab, d, #{colour => red})),
+    ?assertMatch({error, [{{link, _}, no_link}]}, evum_lab:set_link(Lab, {a, eth0}, {c, eth0}, #{up => false})),
+    ?assertMatch({error, [{lab, {bad_option, name, _}}]}, evum_lab:apply(Lab, (triangle(Config))#{name => other})),
+    ?assertMatch({error, [{lab, {bad_option, lab, 7}}]}, evum_lab:start(7)),
+    ?assertEqual({error, no_lab}, evum_lab:apply(nowhere, #{})),
+    %% nothing has changed
+    ?assert(reaches(Lab, a, "c")),
+    ?assertEqual([up, up, up], [status(Lab, Name) || Name <- [a, b, c]]).
+
+%% Machines and switches go with it.
+server_is_killed(Config) ->
+    Lab = start(triangle(Config)),
+    evum_switch_rig:quietly(fun() ->
+        killed = evum_test:await_down(Lab, fun() -> exit(Lab, kill) end),
+        evum_test:no_leftovers(?config(before, Config))
+    end),
+    _ = evum_test:await(fun() -> evum:list() =:= [] end),
+    Again = start((triangle(Config))#{name => lab1}),
+    ?assert(reaches(Again, a, "c")).
+
+%% A ring of 12, all at once, and gone at once.
+many(Config) ->
+    Names = [lists:concat([r, N]) || N <- lists:seq(1, 12)],
+    Lab = start(#{
+        machines => maps:from_list([{Name, #{}} || Name <- Names]),
+        links => [{{A, eth1}, {B, eth0}} || {A, B} <- lists:zip(Names, tl(Names) ++ [hd(Names)])],
+        addressing => [{ipv4, "10.0.0.0/16"}, {ipv6, "fd00::/48"}],
+        defaults => defaults(Config)
+    }),
+    ?assertMatch(#{switches := 12}, evum_lab:info(Lab)),
+    ?assert(reaches(Lab, r1, "10.0.11.2")),
+    ?assert(reaches(Lab, r7, "r8")),
+    ?assert(reaches(Lab, r2, "fd00:0:0:1::2")),
+    {Time, ok} = timer:tc(fun() -> evum_lab:stop(Lab) end),
+    ct:log("stopped in ~b ms", [Time div 1000]).
