@@ -24,6 +24,12 @@ all() ->
     ].
 
 init_per_suite(Config) ->
+    case evum_apart:possible() of
+        true -> init_apart(Config);
+        Skip -> Skip
+    end.
+
+init_apart(Config) ->
     Before = evum_test:leftovers(),
     Peer = evum_apart:start(),
     case peer:call(Peer, os, cmd, ["ip link add probe type veth 2>&1 && ip link del probe"]) of

@@ -24,6 +24,12 @@ all() ->
     ].
 
 init_per_suite(Config) ->
+    case evum_apart:possible() of
+        true -> init_apart(Config);
+        Skip -> Skip
+    end.
+
+init_apart(Config) ->
     Before = evum_test:leftovers(),
     [{peer, evum_apart:start()}, {before, Before} | Config].
 

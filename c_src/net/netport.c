@@ -469,12 +469,32 @@ static void netport_send_complete(struct net_port *port,
 	}
 }
 
+static bool netport_takes_large(const struct net_port *port,
+				const struct frame *frame)
+{
+	return port->takes & NETPORT_TAKES_LARGE4 &&
+	       frame->offload.gso_type == VIRTIO_NET_HDR_GSO_TCPV4;
+}
+
+static void netport_send_large(struct net_port *port, const struct frame *frame)
+{
+	struct complete *complete = port->net->complete;
+	struct frame large = {.bytes = complete->whole, .len = frame->len};
+
+	offload_whole(frame, complete->whole);
+	netport_note(port, &large);
+	/* Its place is wanted again. */
+	netport_flush(port);
+}
+
 void netport_pass(struct net_port *port, const struct frame *frame)
 {
 	if (port->disabled)
 		netport_count(port, NETPORT_TX_DOWN, 1);
 	else if (netport_takes(port, frame))
 		netport_note(port, frame);
+	else if (netport_takes_large(port, frame))
+		netport_send_large(port, frame);
 	else
 		netport_send_complete(port, frame);
 }

@@ -66,6 +66,8 @@
 #define NETPORT_TAKES_CSUM 2u
 #define NETPORT_TAKES_TCP4 4u
 #define NETPORT_TAKES_TCP6 8u
+/* TCP by IPv4 above the MTU that has its checksums, in one piece. */
+#define NETPORT_TAKES_LARGE4 16u
 
 /* Of the machine behind a port, bytes with the NUL. */
 #define NETPORT_NAME_MAX 64

@@ -320,3 +320,14 @@ uint32_t offload_next(struct offload_cut *cut, uint8_t *at)
 	cut->next++;
 	return len;
 }
+
+void offload_whole(const struct frame *frame, uint8_t *at)
+{
+	/* Its only segment. */
+	struct offload_cut cut = {.frame = frame, .segments = 1};
+
+	cut.headers = find_headers(frame, VLAN_TAGS, &cut.network);
+	frame_copy(frame, at);
+	fix_ip(&cut, at, frame->len);
+	fix_tcp(&cut, at, frame->len);
+}

@@ -4,7 +4,7 @@
  * completes the checksum, or cuts what is larger than the MTU into segments.
  *
  * Pure functions on bytes. The offload header is the guest's, so hostile:
- * offload_check() says whether it fits the frame, and the other two are for
+ * offload_check() says whether it fits the frame, and the others are for
  * frames that passed it. It looks at the head of a frame only (see frame.h),
  * which the guest cannot change in between.
  *
@@ -58,5 +58,11 @@ void offload_begin(struct offload_cut *cut, const struct frame *frame,
  * Returns its length, 0 when there are no more.
  */
 uint32_t offload_next(struct offload_cut *cut, uint8_t *at);
+
+/*
+ * Write to at a frame that is to be cut as one that is not: with its lengths
+ * and checksums, for who takes a packet above the MTU. As long as the frame.
+ */
+void offload_whole(const struct frame *frame, uint8_t *at);
 
 #endif

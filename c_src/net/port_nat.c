@@ -468,6 +468,9 @@ int nat_open(struct net *net, const struct nat_config *config, uint32_t *id)
 	buf_init(&nat->arriving, NAT_ARRIVING_MAX);
 	buf_init(&nat->delivering, NAT_ARRIVING_MAX);
 	netport_init(&nat->port, net, &nat_ops, -1);
+	/* libslirp takes what IP can hold, but by IPv6 no more than the MTU;
+	 * a segment costs it a system call, however long it is. */
+	nat->port.takes = NETPORT_TAKES_LARGE4;
 	nat->restricted = config->restricted;
 	nat->slirp = nat_slirp(nat, config);
 	if (!nat->slirp) {

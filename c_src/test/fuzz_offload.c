@@ -94,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	}
 	if (n != segments || sum + headers != frame.len)
 		abort();
+	if (frame.offload.gso_type)
+		offload_whole(&frame, room);
 	free(own);
 	free(room);
 	free(at);
