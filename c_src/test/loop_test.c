@@ -102,6 +102,40 @@ static void timers_expire_in_order(void)
 	loop_close(&bench.loop);
 }
 
+static void note_time(struct loop_timer *timer)
+{
+	struct numbered *numbered = container_of(timer, struct numbered, timer);
+
+	CHECK(loop_now_ns() >= timer->due_ns);
+	note(timer);
+	if (numbered->number == 2)
+		loop_stop(&numbered->bench->loop);
+}
+
+/* Parts of a millisecond count, and nothing is early, as it is asked to be. */
+static void timers_expire_on_the_nanosecond(void)
+{
+	struct bench bench = {.n = 0};
+	struct numbered timers[3];
+	int64_t start;
+
+	CHECK(!loop_init(&bench.loop));
+	start = loop_now_ns();
+	for (int i = 0; i < 3; i++)
+		timers[i] = (struct numbered){.bench = &bench, .number = i};
+	loop_timer_at(&bench.loop, &timers[2].timer, start + 5000200,
+		      note_time);
+	loop_timer_at(&bench.loop, &timers[0].timer, start + 4900000,
+		      note_time);
+	loop_timer_at(&bench.loop, &timers[1].timer, start + 5000100,
+		      note_time);
+	CHECK(!loop_run(&bench.loop));
+	CHECK(bench.n == 3);
+	for (int i = 0; i < bench.n; i++)
+		CHECK(bench.order[i] == i);
+	loop_close(&bench.loop);
+}
+
 static void again(struct loop_timer *timer)
 {
 	struct numbered *numbered = container_of(timer, struct numbered, timer);
@@ -286,6 +320,7 @@ static void polling_pays_where_events_come_at_once(void)
 int main(void)
 {
 	RUN(timers_expire_in_order);
+	RUN(timers_expire_on_the_nanosecond);
 	RUN(timer_rearms_itself);
 	RUN(event_of_a_removed_entry_is_dropped);
 	RUN(deferred_memory_outlives_the_turn);
