@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
 .PHONY: images image-tiny image-debian image-erlang
-.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-nat
+.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-nat bench-impair
 
 all: compile
 
@@ -89,6 +89,13 @@ bench-nat:
 	@$(REBAR3) compile
 	@kernel/build
 	@unshare -rn bench/nat
+
+# Beside Linux' netem, on a veth pair in a machine of the fast kernel.
+bench-impair:
+	@scripts/deps run
+	@$(REBAR3) compile
+	@$(MAKE) --no-print-directory -C c_src ../build/impair_load
+	@bench/impair
 
 doc: compile
 	@$(REBAR3) edoc
