@@ -156,12 +156,19 @@ not_here(_, _, _) ->
 %%% Machines ----------------------------------------------------------------------
 
 %% @private
-%% @doc A machine by its name, or its pid as `evum ls' shows it.
+%% @doc A machine by its name, or its pid as `evum ls' shows it; one of a lab by
+%% its name in it, too, where that is the only one.
 -spec machine(string()) -> {ok, pid()} | error.
 machine(Name) ->
-    case [Pid || Pid <- evum:list(), lists:member(Name, names(Pid))] of
-        [Pid | _] -> {ok, Pid};
-        [] -> error
+    All = [{Pid, names(Pid)} || Pid <- evum:list()],
+    case [Pid || {Pid, Names} <- All, lists:member(Name, Names)] of
+        [Pid | _] ->
+            {ok, Pid};
+        [] ->
+            case [Pid || {Pid, Names} <- All, N <- Names, lists:suffix([$. | Name], N)] of
+                [Pid] -> {ok, Pid};
+                _ -> error
+            end
     end.
 
 names(Pid) ->

@@ -12,7 +12,7 @@
 -module(evum_door).
 -behaviour(gen_server).
 
--export([start_link/0, name/0, is_own_user/1]).
+-export([start_link/0, name/0, clients/0, is_own_user/1]).
 -export([accept/2]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
@@ -48,6 +48,11 @@ start_link() ->
 -spec name() -> binary().
 name() ->
     gen_server:call(?MODULE, name).
+
+%% @doc How many commands are under way here, consoles among them.
+-spec clients() -> non_neg_integer().
+clients() ->
+    gen_server:call(?MODULE, clients).
 
 %% @private
 -spec init([]) -> {ok, #state{}} | ignore.
@@ -88,9 +93,12 @@ open(State) ->
     State.
 
 %% @private
--spec handle_call(name, gen_server:from(), #state{}) -> {reply, binary(), #state{}}.
+-spec handle_call(name | clients, gen_server:from(), #state{}) ->
+    {reply, binary() | non_neg_integer(), #state{}}.
 handle_call(name, _From, #state{name = Name} = State) ->
-    {reply, Name, State}.
+    {reply, Name, State};
+handle_call(clients, _From, #state{clients = Clients} = State) ->
+    {reply, length(Clients), State}.
 
 %% @private
 -spec handle_cast({accepted, pid()}, #state{}) -> {noreply, #state{}}.
