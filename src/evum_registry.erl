@@ -6,7 +6,7 @@
 -module(evum_registry).
 -behaviour(gen_server).
 
--export([start_link/0, claim/1, share/2, whereis/1, list/0]).
+-export([start_link/0, claim/1, share/2, whereis/1, with_mac/1, list/0]).
 -export([switches/0, machine/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
@@ -17,7 +17,7 @@
     | {lab, Name :: binary()}
     | {mac, Network :: term(), binary()}
     | {control, Path :: binary()}
-    | {control_of, Switch :: pid()}
+    | {control_of | dhcp_of, Switch :: pid()}
     | {switch, pid()}
     | {os_pid, pos_integer()}
     | {Kind :: atom(), Thing :: term(), Sharer :: pid()}.
@@ -50,6 +50,11 @@ whereis(Key) ->
         %% the application is not running
         error:badarg -> undefined
     end.
+
+%% @doc Whose interfaces have a MAC address, on whatever network.
+-spec with_mac(binary()) -> [pid()].
+with_mac(Mac) ->
+    lists:usort(lists:append(ets:match(?MODULE, {{mac, '_', Mac}, '$1'}))).
 
 %% @doc All names that are held, with their holders.
 -spec list() -> [{term(), pid()}].

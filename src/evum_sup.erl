@@ -1,7 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @private
-%% The supervision tree: the registry, a pool each for switches, control sockets,
-%% machines, attached terminals and labs, and the door for the command `evum'. Members of a pool are temporary: whoever started one
+%% The supervision tree: the registry, a pool each for switches, their DHCP, control
+%% sockets, machines, attached terminals and labs, and the door for the command
+%% `evum'. Members of a pool are temporary: whoever started one
 %% knows what it was for, and starts it again or not.
 -module(evum_sup).
 -behaviour(supervisor).
@@ -19,6 +20,7 @@ init(top) ->
             #{id => evum_registry, start => {evum_registry, start_link, []}},
             pool(evum_switch_sup, evum_switch),
             pool(evum_ctl_sup, evum_ctl),
+            pool(evum_dhcp_sup, evum_dhcp_server),
             pool(evum_vm_sup, evum_vm),
             pool(evum_attach_sup, evum_attach),
             pool(evum_lab_sup, evum_lab_server),

@@ -10,15 +10,29 @@
 -export([start/0, start/1, start_link/0, start_link/1, stop/1]).
 -export([fdb/1, ports/1, watch/1, counters/1, name/1, set_port/3]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
--export([hook/3, unhook/2]).
+-export([hook/3, unhook/2, inject/4, count/3]).
 -export([impair/4, block/2]).
 -export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
--export([uplink/3, forward/4, unforward/3, forwards/1]).
+-export([uplink/3, forward/4, unforward/3, forwards/1, leases/1]).
 -export([capture/2, stop_capture/1, captures/1]).
 
--export_type([options/0, error/0, station/0, port_info/0]).
+-export_type([options/0, error/0, station/0, port_info/0, lease/0]).
+
+%% An Ethernet header, and what evum_net takes, bytes.
+-define(FRAME_MIN, 14).
+-define(FRAME_MAX, 65535).
 
 -type options() :: evum_switch_options:options().
+%% An address that DHCP has given: to a machine with a name, at which of its
+%% interfaces, counted from 0; or to a MAC address. For so many ms.
+-type lease() :: #{
+    address := inet:ip4_address(),
+    port := evum_fdb:port_id(),
+    left := pos_integer(),
+    machine => binary(),
+    interface => non_neg_integer(),
+    mac => <<_:48>>
+}.
 -type error() :: evum_switch_options:error() | {no_program, file:filename_all()}.
 %% `mac' in the form "02:00:00:00:00:01", `port' an id of {@link ports/1},
 %% `age' in milliseconds since the last frame of that station, `vlan' 0 where
@@ -192,6 +206,20 @@ hook(Switch, Where, What) ->
 unhook(Switch, Hook) ->
     gen_server:call(Switch, {unhook, Hook}).
 
+%% @doc Send a frame out at a port, as one of a VLAN (0: of none) that has been
+%% switched there. Where there is no such port, or it is down, nothing happens.
+-spec inject(pid(), evum_fdb:port_id(), evum_fdb:vlan(), Frame :: binary()) -> ok.
+inject(Switch, Port, Vlan, Frame) when
+    is_binary(Frame), byte_size(Frame) >= ?FRAME_MIN, byte_size(Frame) =< ?FRAME_MAX
+->
+    gen_server:cast(Switch, {inject, Port, Vlan, Frame}).
+
+%% @private
+%% @doc Count something that was refused to a port, for ports/1.
+-spec count(pid(), evum_fdb:port_id(), atom()) -> ok.
+count(Switch, Port, Reason) ->
+    gen_server:cast(Switch, {count, Port, Reason}).
+
 station_call(Switch, Request, Vlan, Mac) ->
     case {evum_mac:parse(Mac), is_integer(Vlan) andalso Vlan >= 0 andalso Vlan < 4095} of
         {{ok, Number}, true} -> gen_server:call(Switch, {Request, Vlan, Number});
@@ -296,6 +324,14 @@ unforward(Switch, Protocol, Host) ->
     Guest :: {inet:ip_address(), inet:port_number()}.
 forwards(Switch) ->
     evum_uplink:forwards(Switch).
+
+%% @doc The addresses that machines have by DHCP. One that comes again has the
+%% address that it had, known by its name or else by its MAC address. A port has a
+%% quarter of a subnet's addresses at most; what is refused is counted, as
+%% `dhcp_refused' of {@link ports/1}.
+-spec leases(pid()) -> [lease()].
+leases(Switch) ->
+    evum_dhcp_server:leases(Switch).
 
 %% @doc Write frames into a pcapng file: of a switch, each once, where it came in;
 %% of a port, `{Switch, Port}', or a machine, by pid or name, what comes in and

@@ -16,7 +16,7 @@
 -export([add_static/4, remove/3, flush/1, flush/2]).
 -export([hooks/1, with_hooks/2]).
 -export([block/2, blocked/2]).
--export([moves/1, drops/2]).
+-export([moves/1, drops/2, count/3, inject/4]).
 
 -export_type([core/0, port_config/0, notice/0]).
 
@@ -359,6 +359,21 @@ tell_source(Station, In, Batch, #core{fdb = Fdb}) ->
 
 seen_at(static, _) -> static;
 seen_at(Age, #batch{now = Now}) -> Now - Age.
+
+%% @doc A frame is to leave at a port: what evum_net is to be sent.
+-spec inject(port_id(), evum_fdb:vlan(), binary(), core()) -> iodata().
+inject(Id, Vlan, Frame, #core{ports = Ports}) ->
+    case Ports of
+        #{Id := #port{config = #{up := true}}} -> evum_frames:down(Id, Vlan, Frame);
+        #{} -> []
+    end.
+
+%% @doc Count something that was refused to a port, with what it has dropped.
+-spec count(port_id(), atom(), core()) -> core().
+count(Id, Reason, #core{ports = Ports} = Core) when is_map_key(Id, Ports) ->
+    dropped(Id, Reason, Core);
+count(_, _, Core) ->
+    Core.
 
 %%% Where a frame goes
 

@@ -112,8 +112,11 @@ limits(#{bpdu := Bpdu, storm_limit := Limit}, State) ->
 polling(0, State) -> State;
 polling(Us, State) -> request(poll, Us, configure, State).
 
-serve_dhcp(true, State) -> request(nat, evum_uplink:dhcp_only(), dhcp, State);
-serve_dhcp(false, State) -> State.
+serve_dhcp(true, State) ->
+    {ok, Nat} = evum_uplink:nat(evum_uplink:dhcp_only()),
+    request(nat, Nat, dhcp, State);
+serve_dhcp(false, State) ->
+    State.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->
@@ -198,6 +201,10 @@ handle_call({unlisten, Id}, From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
+handle_cast({inject, Id, Vlan, Frame}, #state{core = Core} = State) ->
+    {noreply, tell({Core, evum_switch_core:inject(Id, Vlan, Frame, Core)}, State)};
+handle_cast({count, Id, Reason}, #state{core = Core} = State) ->
+    {noreply, State#state{core = evum_switch_core:count(Id, Reason, Core)}};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -261,6 +268,10 @@ message({event, capture_ended, {Id, Reason, Written, Dropped, File}}, State) ->
     {noreply, State};
 message({event, port_down, {Id, Reason}}, #state{core = Core} = State) ->
     ?LOG_DEBUG("port ~b down: ~s", [Id, Reason]),
+    case evum_switch_core:ports(Core) of
+        #{Id := {nat, _}} -> evum_dhcp_server:stop(self());
+        #{} -> ok
+    end,
     State1 = State#state{impaired = evum_impair:forget(Id, State#state.impaired)},
     State2 = tell(evum_switch_core:port_down(Id, Core), State1),
     {noreply, tell_watchers({port_down, Id}, State2)};
@@ -344,6 +355,7 @@ answer({ask, From}, Result, State) ->
     gen_server:reply(From, Result),
     State;
 answer(dhcp, {ok, _Port}, State) ->
+    ok = evum_dhcp_server:start(self(), evum_uplink:dhcp(evum_uplink:dhcp_only())),
     State;
 answer({unlisten, nobody}, _Result, State) ->
     State;

@@ -24,7 +24,7 @@
 %% </table>
 -module(evum_uplink).
 
--export([open/3, open_default/1, dhcp_only/0]).
+-export([open/3, open_default/1, dhcp_only/0, dhcp/1]).
 -export([forward/4, unforward/3, forwards/1]).
 -export([nat/1, overlap/2, free/1]).
 
@@ -58,12 +58,13 @@
 
 -define(SUBNET, "192.168.213.0/24").
 -define(SUBNET6, "fd00::/64").
-%% The addresses of a subnet by their place in it. libslirp hands out those
+%% The addresses of a subnet by their place in it. DHCP hands out those
 %% from the fifteenth on.
 -define(GATEWAY, 1).
 -define(RESOLVER, 3).
 -define(FIRST_LEASE, 15).
 %% IPv6 wants 1280 (RFC 8200); libslirp's IF_MTU_MAX.
+-define(MTU, 1500).
 -define(MTU_MIN, 1280).
 -define(MTU_MAX, 65521).
 %% RFC 1035
@@ -78,7 +79,7 @@ open(Switch, nat, Options) ->
     case nat(Options) of
         {ok, Nat} ->
             case overlap(subnets(Options), Interfaces) of
-                ok -> named(nat, evum_switch:ask(Switch, nat, Nat));
+                ok -> opened(Switch, dhcp(Options), evum_switch:ask(Switch, nat, Nat));
                 {error, _} = Error -> Error
             end;
         {error, _} = Error ->
@@ -111,8 +112,13 @@ reason(tap, interface, eperm) -> {eperm, cap_net_admin};
 reason(pcap, socket, eperm) -> {eperm, cap_net_raw};
 reason(_, _, Errno) -> Errno.
 
-named(_, {ok, _} = Ok) -> Ok;
-named(Kind, {error, {_, Errno}}) -> {error, {uplink, Kind, Errno}}.
+opened(_Switch, none, {ok, _} = Ok) ->
+    Ok;
+opened(Switch, Dhcp, {ok, _} = Ok) ->
+    ok = evum_dhcp_server:start(Switch, Dhcp),
+    Ok;
+opened(_Switch, _Dhcp, {error, {_, Errno}}) ->
+    {error, {uplink, nat, Errno}}.
 
 %% @doc The uplink of the switch that is started where none runs: `uplink' in
 %% the application's environment, `{nat, Options}' or `none'. A default subnet
@@ -142,11 +148,44 @@ free(Interfaces) ->
      || Key <- [subnet, subnet6], overlap([maps:get(Key, defaults())], Interfaces) =/= ok
     ]).
 
-%% @doc What makes evum_net answer DHCP on a switch that has no uplink.
--spec dhcp_only() -> nat().
+%% @doc Options of the `nat' of a switch that has no uplink but DHCP.
+-spec dhcp_only() -> options().
 dhcp_only() ->
-    {ok, Nat} = nat(#{restrict => true, subnet6 => none}),
-    Nat.
+    #{restrict => true, subnet6 => none}.
+
+%% @doc What {@link evum_dhcp_server} is to be told for these options, which are
+%% good. A guest that nothing leads out for is not told of a router.
+-spec dhcp(options()) -> none | map().
+dhcp(Options) ->
+    case maps:merge(defaults(), maps:map(fun option/2, evum_uplink_options:to_map(Options))) of
+        #{dhcp := true, subnet := {Network, Prefix}} = Nat -> dhcp(Network, Prefix, Nat);
+        #{} -> none
+    end.
+
+dhcp(Network, Prefix, #{restrict := Restrict, mtu := Mtu, domain := Domain}) ->
+    <<Number:32>> = bytes(Network),
+    Mask = 16#ffffffff bxor ((1 bsl (32 - Prefix)) - 1),
+    Gateway = <<(Number + ?GATEWAY):32>>,
+    Broadcast = Number bor (Mask bxor 16#ffffffff),
+    Out = #{router => Gateway, resolver => <<(Number + ?RESOLVER):32>>},
+    maps:merge(
+        #{
+            first => <<(Number + ?FIRST_LEASE):32>>,
+            last => <<(Broadcast - 1):32>>,
+            server => {Gateway, gateway_mac(Gateway)},
+            mask => <<Mask:32>>
+        },
+        maps:merge(
+            maps:from_list([{mtu, Mtu} || Mtu =/= ?MTU] ++ [{domain, Domain} || Domain =/= <<>>]),
+            case Restrict of
+                true -> #{};
+                false -> Out
+            end
+        )
+    ).
+
+%% As libslirp makes it.
+gateway_mac(Address) -> <<16#52, 16#55, Address/binary>>.
 
 %% @doc See {@link evum_switch:forward/4}.
 -spec forward(pid(), protocol(), end_point(), end_point()) -> ok | {error, error()}.
@@ -218,7 +257,7 @@ defaults() ->
         host_loopback => true,
         dhcp => true,
         bind => [],
-        mtu => 1500,
+        mtu => ?MTU,
         domain => ""
     }).
 
@@ -263,14 +302,12 @@ option(Key, Value) ->
     throw({bad_option, Key, Value}).
 
 request(#{subnet := Subnet, subnet6 := Subnet6, bind := Bind} = Nat) ->
-    #{restrict := Restrict, dhcp := Dhcp, host_loopback := Loopback, mtu := Mtu, domain := Domain} =
-        Nat,
+    #{restrict := Restrict, host_loopback := Loopback, mtu := Mtu} = Nat,
     {
-        {Restrict, Dhcp andalso Subnet =/= none, Loopback},
-        family(Subnet, [?GATEWAY, ?RESOLVER, ?FIRST_LEASE], bound(4, Bind), 4),
+        {Restrict, Loopback},
+        family(Subnet, [?GATEWAY, ?RESOLVER], bound(4, Bind), 4),
         family(Subnet6, [?GATEWAY, ?RESOLVER], bound(8, Bind), 16),
-        Mtu,
-        Domain
+        Mtu
     }.
 
 %% Without the family evum_net looks at nothing but the first element.

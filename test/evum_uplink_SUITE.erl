@@ -22,6 +22,9 @@ all() ->
         files_arrive_whole,
         dhcp_without_uplink,
         passt_instead,
+        leases_by_name,
+        dhcp_is_starved,
+        gateway_is_spoofed,
         bad_input
     ].
 
@@ -57,6 +60,9 @@ thousand_connections(Config) -> there(thousand, Config).
 files_arrive_whole(Config) -> there(files, Config).
 dhcp_without_uplink(Config) -> there(dhcp_alone, Config).
 passt_instead(Config) -> there(passt, Config).
+leases_by_name(Config) -> there(by_name, Config).
+dhcp_is_starved(Config) -> there(starved, Config).
+gateway_is_spoofed(Config) -> there(spoofed, Config).
 bad_input(Config) -> there(bad_uplinks, Config).
 
 there(Function, Config) ->
@@ -217,7 +223,7 @@ dhcp_alone() ->
     R = evum_test:boot([], #{switch => Switch}),
     ?assertEqual(<<"192.168.213.15">>, lease(R)),
     Port = page_server({127, 0, 0, 1}),
-    ?assertEqual([], fetch(R, "192.168.213.1", Port)),
+    ?assertNotEqual([<<"a page">>], fetch(R, "192.168.213.1", Port)),
     [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
     Host = {"127.0.0.1", 17777},
     Guest = {"192.168.213.15", 7777},
@@ -226,6 +232,84 @@ dhcp_alone() ->
     ?assertEqual(
         {error, {forward, {udp, Host}, eopnotsupp}}, evum_switch:forward(Switch, udp, Host, Guest)
     ).
+
+%% A machine has its address again, whatever its MAC, and whoever comes first.
+by_name() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, Nat} = evum_switch:uplink(Switch, nat, #{}),
+    Start = fun(Name) -> evum_test:boot([], #{switch => Switch, name => Name}) end,
+    Before = [{Name, Start(Name)} || Name <- [alpha, <<"beta">>]],
+    ?assertEqual(
+        [<<"192.168.213.15">>, <<"192.168.213.16">>], [lease(R) || {_, R} <- Before]
+    ),
+    ?assertMatch(
+        [
+            #{address := {192, 168, 213, 15}, machine := <<"alpha">>, interface := 0, left := _},
+            #{address := {192, 168, 213, 16}, machine := <<"beta">>}
+        ],
+        evum_switch:leases(Switch)
+    ),
+    [ok = evum:stop(R) || {_, R} <- Before],
+    ?assertEqual(
+        [<<"192.168.213.16">>, <<"192.168.213.15">>], [lease(Start(Name)) || Name <- [beta, alpha]]
+    ),
+    %% what the name is, a machine without one is known by its MAC
+    _ = lease(Start(none)),
+    ?assertMatch([_, _, #{mac := <<2, _/binary>>}], evum_switch:leases(Switch)),
+    ok = evum_switch:close_port(Switch, Nat),
+    evum_test:await(fun() -> evum_switch:leases(Switch) =:= [] end),
+    %% and a new one serves anew
+    {ok, _} = evum_switch:uplink(Switch, nat, #{}),
+    ?assertEqual(<<"192.168.213.15">>, lease(Start(gamma))).
+
+%% One port takes all that it can get; a machine gets an address all the same.
+starved() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, _} = evum_switch:uplink(Switch, nat, #{subnet => "10.7.0.0/26"}),
+    Path = filename:join("/tmp", "evum-starved-" ++ os:getpid()),
+    {ok, Listener, 0} = evum_switch:listen(Switch, stream, {unix, Path}),
+    Peer = evum_peer:stream(Path),
+    %% 48 addresses, of which a port may have 12
+    [ok = evum_peer:send(Peer, discover(N)) || N <- lists:seq(1, 100)],
+    Refused = fun() ->
+        lists:sum([N || #{dhcp_refused := N} <- evum_switch:ports(Switch)])
+    end,
+    evum_test:await(fun() -> Refused() =:= 100 - 12 end),
+    R = evum_test:boot([], #{switch => Switch}),
+    ?assertEqual(<<"10.7.0.27">>, lease(R)),
+    ok = evum_peer:close(Peer),
+    ok = evum_switch:unlisten(Switch, Listener),
+    _ = file:delete(Path).
+
+discover(N) ->
+    Mac = <<2, 0, 0, 0, N:16>>,
+    Message =
+        <<1, 1, 6, 0, N:32, 0:16, 16#8000:16, 0:128, Mac/binary, 0:80, 0:512, 0:1024, 16#63825363:32, 53, 1, 1,
+            255>>,
+    Udp = <<68:16, 67:16, (8 + byte_size(Message)):16, 0:16, Message/binary>>,
+    <<-1:48, Mac/binary, 16#0800:16, 16#45, 0, (20 + byte_size(Udp)):16, 0:32, 64, 17, 0:16, 0:32, -1:32,
+        Udp/binary>>.
+
+%% A guest that takes the gateway's address, or its MAC, has it to itself.
+spoofed() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, _} = evum_switch:uplink(Switch, nat, #{}),
+    Page = page_server({127, 0, 0, 1}),
+    R = evum_test:boot([], #{switch => Switch}),
+    Thief = evum_test:boot([], #{switch => Switch}),
+    Address = lease(R),
+    ?assertEqual([<<"a page">>], fetch(R, "192.168.213.1", Page)),
+    Spoofed = fun() -> lists:sum([N || #{rx_spoofed := N} <- evum_switch:ports(Switch)]) end,
+    ?assertEqual(0, Spoofed()),
+    [] = evum_test:sh(Thief, ["ifconfig eth0 192.168.213.1 up; ping -c 1 -w 2 ", Address, " >/dev/null"]),
+    Claims = Spoofed(),
+    ?assert(Claims > 0),
+    [] = evum_test:sh(Thief, [
+        "ifconfig eth0 down hw ether 52:55:c0:a8:d5:01 192.168.213.77 up; ping -c 1 -w 2 ", Address,
+        " >/dev/null"
+    ]),
+    ?assert(Spoofed() > Claims),
+    ?assertEqual([<<"a page">>], fetch(R, "192.168.213.1", Page)).
 
 %% passt as the way out, over a port of kind `stream': DHCP, and a page each way.
 %% It takes what it tells guests from the interface of the default route.
@@ -312,7 +396,7 @@ lease(R) ->
 fetch(R, Host, Port) ->
     evum_test:sh(R, [
         "( exec 3<>/dev/tcp/", Host, "/", integer_to_list(Port),
-        " && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && tail -n 1 <&3 ) 2>/dev/null"
+        " && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && tail -n 1 <&3 ) 2>&1"
     ]).
 
 %%% On the host

@@ -4,19 +4,23 @@
 -include_lib("eunit/include/eunit.hrl").
 
 defaults_test() ->
-    {ok, {Flags, In4, In6, 1500, <<>>}} = evum_uplink:nat(#{}),
-    ?assertEqual({false, true, true}, Flags),
+    {ok, {Flags, In4, In6, 1500}} = evum_uplink:nat(#{}),
+    ?assertEqual({false, true}, Flags),
     ?assertEqual(
-        {true, 24, <<192, 168, 213, 0>>, <<192, 168, 213, 1>>, <<192, 168, 213, 3>>,
-            <<192, 168, 213, 15>>, <<0:32>>},
-        In4
+        {true, 24, <<192, 168, 213, 0>>, <<192, 168, 213, 1>>, <<192, 168, 213, 3>>, <<0:32>>}, In4
     ),
     ?assertEqual(
         {true, 64, <<16#fd:8, 0:120>>, <<16#fd:8, 0:112, 1>>, <<16#fd:8, 0:112, 3>>, <<0:128>>}, In6
     ).
 
 options_test() ->
-    {ok, {Flags, In4, In6, 9000, <<"lab.example">>}} = evum_uplink:nat([
+    {ok, {Flags, In4, In6, 9000}} = evum_uplink:nat(many()),
+    ?assertEqual({true, false}, Flags),
+    ?assertEqual(<<10, 0, 0, 9>>, element(6, In4)),
+    ?assertEqual(<<16#fd:8, 0:112, 9>>, element(6, In6)).
+
+many() ->
+    [
         restrict,
         {host_loopback, false},
         {subnet, <<"10.1.2.32/27">>},
@@ -24,15 +28,37 @@ options_test() ->
         {bind, ["10.0.0.9", {16#fd00, 0, 0, 0, 0, 0, 0, 9}]},
         {mtu, 9000},
         {domain, "lab.example"}
-    ]),
-    ?assertEqual({true, true, false}, Flags),
-    ?assertEqual(<<10, 1, 2, 47>>, element(6, In4)),
-    ?assertEqual(<<10, 0, 0, 9>>, element(7, In4)),
-    ?assertEqual(<<16#fd:8, 0:112, 9>>, element(6, In6)).
+    ].
 
-%% Without IPv4 there is nothing to hand out.
+dhcp_test() ->
+    ?assertEqual(
+        #{
+            first => <<192, 168, 213, 15>>,
+            last => <<192, 168, 213, 254>>,
+            server => {<<192, 168, 213, 1>>, <<16#52, 16#55, 192, 168, 213, 1>>},
+            mask => <<255, 255, 255, 0>>,
+            router => <<192, 168, 213, 1>>,
+            resolver => <<192, 168, 213, 3>>
+        },
+        evum_uplink:dhcp(#{})
+    ),
+    %% nothing leads out
+    ?assertEqual(
+        #{
+            first => <<10, 1, 2, 47>>,
+            last => <<10, 1, 2, 62>>,
+            server => {<<10, 1, 2, 33>>, <<16#52, 16#55, 10, 1, 2, 33>>},
+            mask => <<255, 255, 255, 224>>,
+            mtu => 9000,
+            domain => <<"lab.example">>
+        },
+        evum_uplink:dhcp(many())
+    ),
+    ?assertEqual(none, evum_uplink:dhcp(#{dhcp => false})),
+    ?assertEqual(none, evum_uplink:dhcp(#{subnet => none})).
+
 one_family_test() ->
-    {ok, {{_, false, _}, {false, 1, _, _, _, _, _}, {true, 64, _, _, _, _}, _, _}} =
+    {ok, {{_, _}, {false, 1, _, _, _, _}, {true, 64, _, _, _, _}, _}} =
         evum_uplink:nat(#{subnet => none}).
 
 bad_options_test_() ->

@@ -31,6 +31,7 @@
 #include "complete.h"
 #include "forward.h"
 #include "frame.h"
+#include "guard.h"
 #include "listener.h"
 #include "log.h"
 #include "loop.h"
@@ -89,7 +90,9 @@ struct net {
 	struct forward forward;
 	struct listener_list listeners;
 	struct capture_list captures;
-	struct nat *nat; /* the port that leads out, or NULL */
+	struct nat *nat;		/* the port that leads out, or NULL */
+	struct guard guard;		/* of that port's addresses */
+	const struct net_port *guarded; /* that port, or NULL */
 	unsigned int connections;
 	size_t backlogs;       /* bytes that wait in all ports, either way */
 	size_t impaired_bytes; /* under way, IMPAIRED_POOL at most */

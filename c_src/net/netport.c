@@ -27,6 +27,7 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_RX_MTU] = "rx_mtu",
 	[NETPORT_RX_RESERVED] = "rx_reserved",
 	[NETPORT_RX_STORM] = "rx_storm",
+	[NETPORT_RX_SPOOFED] = "rx_spoofed",
 	[NETPORT_TX_MTU] = "tx_mtu",
 	[NETPORT_TX_MIRRORED] = "tx_mirrored",
 };
@@ -255,6 +256,11 @@ static bool netport_decide(struct net_port *port, const struct frame *frame,
 	}
 	if (!netport_admits(port, frame))
 		return true;
+	if (port != port->net->guarded &&
+	    guard_refuses(&port->net->guard, frame)) {
+		netport_count(port, NETPORT_RX_SPOOFED, 1);
+		return true;
+	}
 	verdict = port->policy
 			  ? policy_input(port, frame, may_go_up)
 			  : forward_frame(port->net, port, frame, may_go_up);

@@ -116,6 +116,7 @@ enum netport_counter {
 	NETPORT_RX_RESERVED, /* to an address that bridges keep for themselves
 			      */
 	NETPORT_RX_STORM,    /* one more than may be flooded */
+	NETPORT_RX_SPOOFED,  /* claimed to be of the nat; not switched */
 	NETPORT_TX_FRAMES,
 	NETPORT_TX_BYTES,
 	NETPORT_TX_DROPPED, /* the peer did not read */

@@ -408,6 +408,8 @@ static void nat_close(struct net_port *port)
 	loop_timer_cancel(loop, &nat->timeout);
 	loop_task_cancel(loop, &nat->round);
 	port->net->nat = NULL;
+	port->net->guarded = NULL;
+	guard_init(&port->net->guard, NULL, NULL);
 	loop_defer(loop, &nat->garbage, nat_free);
 }
 
@@ -432,14 +434,13 @@ static Slirp *nat_slirp(struct nat *nat, const struct nat_config *config)
 		.vprefix_addr6 = config->network6,
 		.vprefix_len = config->prefix6,
 		.vhost6 = config->host6,
-		.vdhcp_start = config->dhcp4,
 		.vnameserver = config->dns4,
 		.vnameserver6 = config->dns6,
-		.vdomainname = *config->domain ? config->domain : NULL,
 		.if_mtu = config->mtu,
 		.if_mru = config->mtu,
 		.disable_host_loopback = !config->loopback,
-		.disable_dhcp = !config->dhcp,
+		/* src/evum_dhcp_server.erl knows the machines. */
+		.disable_dhcp = true,
 	};
 
 	nat->bind4 = (struct sockaddr_in){.sin_family = AF_INET,
@@ -451,6 +452,16 @@ static Slirp *nat_slirp(struct nat *nat, const struct nat_config *config)
 	if (!IN6_IS_ADDR_UNSPECIFIED(&config->bind6))
 		slirp.outbound_addr6 = &nat->bind6;
 	return slirp_new(&slirp, &nat_callbacks, nat);
+}
+
+static void nat_guard(struct nat *nat, const struct nat_config *config)
+{
+	const struct in_addr v4[GUARD_V4] = {config->host4, config->dns4};
+	const struct in6_addr v6[] = {config->host6, config->dns6};
+
+	guard_init(&nat->port.net->guard, config->in4 ? v4 : NULL,
+		   config->in6 ? v6 : NULL);
+	nat->port.net->guarded = &nat->port;
 }
 
 int nat_open(struct net *net, const struct nat_config *config, uint32_t *id)
@@ -484,6 +495,7 @@ int nat_open(struct net *net, const struct nat_config *config, uint32_t *id)
 		return err;
 	}
 	net->nat = nat;
+	nat_guard(nat, config);
 	*id = nat->port.id;
 	return 0;
 }

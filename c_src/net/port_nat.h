@@ -38,14 +38,12 @@ struct nat;
 
 struct nat_config {
 	bool restricted; /* nothing out but by a forward */
-	bool dhcp;
-	bool loopback; /* the gateway's address is the host's 127.0.0.1 */
+	bool loopback;	 /* the gateway's address is the host's 127.0.0.1 */
 	bool in4, in6;
 	uint8_t prefix4, prefix6;
-	struct in_addr network4, host4, dns4, dhcp4, bind4;
+	struct in_addr network4, host4, dns4, bind4;
 	struct in6_addr network6, host6, dns6, bind6;
 	uint32_t mtu;
-	const char *domain; /* or "" */
 };
 
 struct nat_address {

@@ -60,7 +60,6 @@ static void read_nat4(struct term_reader *r, struct nat_config *config)
 	read_bytes(r, &config->network4, sizeof(config->network4));
 	read_bytes(r, &config->host4, sizeof(config->host4));
 	read_bytes(r, &config->dns4, sizeof(config->dns4));
-	read_bytes(r, &config->dhcp4, sizeof(config->dhcp4));
 	read_bytes(r, &config->bind4, sizeof(config->bind4));
 }
 
@@ -75,32 +74,26 @@ static void read_nat6(struct term_reader *r, struct nat_config *config)
 	read_bytes(r, &config->bind6, sizeof(config->bind6));
 }
 
-/* {{Restrict, Dhcp, Loopback}, V4, V6, Mtu, Domain} */
+/* {{Restrict, Loopback}, V4, V6, Mtu} */
 int uplinks_nat(struct net *net, uint64_t id, struct term_reader *r,
 		ei_x_buff *x)
 {
-	struct nat_config config = {.domain = ""};
+	struct nat_config config = {.restricted = true};
 	uint32_t port = 0;
-	char *domain;
 
 	(void)id;
 	term_tuple(r);
 	term_tuple(r);
 	config.restricted = term_bool(r);
-	config.dhcp = term_bool(r);
 	config.loopback = term_bool(r);
 	read_nat4(r, &config);
 	read_nat6(r, &config);
 	config.mtu = (uint32_t)term_u64(r);
-	domain = term_binary(r, NULL);
 	if (!r->err) {
-		int err;
+		int err = nat_open(net, &config, &port);
 
-		config.domain = domain;
-		err = nat_open(net, &config, &port);
 		put_port(x, "nat", err, port);
 	}
-	free(domain);
 	return r->err;
 }
 

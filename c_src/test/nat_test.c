@@ -25,16 +25,13 @@ static struct nat_config config(void)
 {
 	return (struct nat_config){
 		.restricted = true,
-		.dhcp = true,
 		.in4 = true,
 		.prefix4 = 24,
 		.prefix6 = 64,
 		.network4.s_addr = htonl(GATEWAY - 1),
 		.host4.s_addr = htonl(GATEWAY),
 		.dns4.s_addr = htonl(GATEWAY + 2),
-		.dhcp4.s_addr = htonl(GUEST),
 		.mtu = 1500,
-		.domain = "",
 	};
 }
 
