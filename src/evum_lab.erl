@@ -16,6 +16,8 @@
 -export([start/1, start/2, stop/1, list/0, info/1, machine/2, watch/1]).
 -export([apply/2, add/3, add_switch/3, remove/2, connect/3, connect/4, disconnect/3, set_link/4]).
 -export([kill/2, boot/2, restart/2]).
+-export([partition/2, heal/1, play/2, ping_all/1]).
+-export([linear/2, ring/1, star/1, tree/2, mesh/1, fat_tree/1, random/3]).
 
 -export_type([description/0, lab/0, start_options/0, error/0]).
 
@@ -273,6 +275,82 @@ boot(Lab, Name) ->
 restart(Lab, Name) ->
     call(Lab, {boot, name(Name), shutdown}).
 
+%% @doc Part machines: `[[a, b], [c]]', groups that do not reach one another, or
+%% `{one_way, [a], [b]}', frames of the first do not reach the second. It takes the place
+%% of an earlier partition. Machines that are in no group reach all.
+%%
+%% Where two have ports at the same switch or wire, no frame passes; on longer ways,
+%% by routers or through other switches, none of IP or ARP, from and to the addresses that the lab
+%% knows, those that are planned or given by `addresses'.
+-spec partition(lab(), evum_lab_cut:partition()) ->
+    ok | {error, no_lab | stopping | {no_machine, term()} | {bad_option, partition, term()}}.
+partition(Lab, Partition) ->
+    call(Lab, {partition, Partition}).
+
+%% @doc End a partition.
+-spec heal(lab()) -> ok | {error, no_lab | stopping}.
+heal(Lab) ->
+    call(Lab, {partition, []}).
+
+%% @doc Have things happen at their time: `[{at, 5000, {partition, [[a], [b]]}},
+%% {at, 9000, heal}, {every, 1000, fun(Lab) -> ... end}]', times in ms from now. The
+%% actions are those of {@link evum_lab_play:action()}; one that takes long delays those
+%% that come later. The process that is returned does it: `gen_server:stop/1' ends it, and
+%% so does the end of the lab.
+-spec play(lab(), [evum_lab_play:step()]) ->
+    {ok, pid()} | {error, no_lab | stopping | {bad_option, play, term()}}.
+play(Lab, Steps) ->
+    case evum_lab_play:check(Steps) of
+        ok -> call(Lab, {play, Steps});
+        {error, _} = Error -> Error
+    end.
+
+%% @doc Which machine reaches which: each that runs pings an address of each other's; what
+%% was reached, as `#{From => #{To => boolean()}}'. It tries twice, 2 s each. Machines
+%% without an address that the lab knows are pinged by nobody.
+-spec ping_all(lab()) ->
+    {ok, #{evum_lab_spec:name() => #{evum_lab_spec:name() => boolean()}}} | {error, no_lab | stopping}.
+ping_all(Lab) ->
+    case {call(Lab, info), call(Lab, description)} of
+        {#{machines := Machines}, {ok, _, Spec}} ->
+            Vms = maps:from_list([{Name, Vm} || {Name, #{vm := Vm, status := up}} <- maps:to_list(Machines)]),
+            {ok, evum_lab_ping:all(Vms, Spec)};
+        {{error, _} = Error, _} ->
+            Error;
+        {_, {error, _} = Error} ->
+            Error
+    end.
+
+%%% Shapes: descriptions for start/1 -------------------------------------------
+
+%% @equiv evum_lab_topology:linear(Switches, Hosts)
+-spec linear(pos_integer(), pos_integer()) -> map().
+linear(Switches, Hosts) -> evum_lab_topology:linear(Switches, Hosts).
+
+%% @equiv evum_lab_topology:ring(Routers)
+-spec ring(pos_integer()) -> map().
+ring(Routers) -> evum_lab_topology:ring(Routers).
+
+%% @equiv evum_lab_topology:star(Hosts)
+-spec star(pos_integer()) -> map().
+star(Hosts) -> evum_lab_topology:star(Hosts).
+
+%% @equiv evum_lab_topology:tree(Depth, Fanout)
+-spec tree(pos_integer(), pos_integer()) -> map().
+tree(Depth, Fanout) -> evum_lab_topology:tree(Depth, Fanout).
+
+%% @equiv evum_lab_topology:mesh(Routers)
+-spec mesh(pos_integer()) -> map().
+mesh(Routers) -> evum_lab_topology:mesh(Routers).
+
+%% @equiv evum_lab_topology:fat_tree(K)
+-spec fat_tree(pos_integer()) -> map().
+fat_tree(K) -> evum_lab_topology:fat_tree(K).
+
+%% @equiv evum_lab_topology:random(Routers, Wires, Seed)
+-spec random(pos_integer(), non_neg_integer(), integer()) -> map().
+random(Routers, Wires, Seed) -> evum_lab_topology:random(Routers, Wires, Seed).
+
 %%% ---------------------------------------------------------------------------
 
 call(Lab, Request) ->
@@ -290,5 +368,4 @@ call(Lab, Request) ->
 resolve(Pid) when is_pid(Pid) -> Pid;
 resolve(Name) -> evum_registry:whereis({lab, name(Name)}).
 
-name(Name) when is_atom(Name) -> atom_to_binary(Name);
-name(Name) -> unicode:characters_to_binary(Name).
+name(Name) -> evum_lab_edit:name(Name).

@@ -7,7 +7,7 @@
 %% of a lab changes no address that need not change.
 -module(evum_lab_address).
 
--export([plan/2, kept/1, subnet/1, host/1, hosts/1]).
+-export([plan/2, kept/1, subnet/1, text/2, host/1, hosts/1]).
 
 -export_type([kept/0]).
 
@@ -257,6 +257,8 @@ numbers(Family, Addresses) ->
         F =:= Family
     ].
 
+%% @doc A network or address as text, "10.0.0.0/8".
+-spec text(family(), network()) -> binary().
 text(Family, {Bits, Length}) ->
     IP =
         case Family of

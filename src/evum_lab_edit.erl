@@ -3,7 +3,7 @@
 %% That is parsed as a whole, so that no change can break it.
 -module(evum_lab_edit).
 
--export([canonical/1, add_machine/3, add_switch/3, remove/2, connect/4, disconnect/3, set_link/4]).
+-export([name/1, canonical/1, add_machine/3, add_switch/3, remove/2, connect/4, disconnect/3, set_link/4]).
 
 -type description() :: map().
 -type link_end() :: evum_lab_spec:link_end().
@@ -27,7 +27,8 @@ full_link({A, B, Options}) -> {link_end(A), link_end(B), Options}.
 link_end({Machine, Interface}) -> {name(Machine), name(Interface)};
 link_end(Switch) -> name(Switch).
 
-%% What is no name stays as it is, for evum_lab_spec to say so.
+%% @doc A name as a binary. What is none stays as it is, for evum_lab_spec to say so.
+-spec name(term()) -> term().
 name(Name) when is_atom(Name) ->
     atom_to_binary(Name);
 name(Name) when is_list(Name); is_binary(Name) ->

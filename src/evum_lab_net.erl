@@ -10,7 +10,7 @@
 -module(evum_lab_net).
 
 -export([new/2, open/3, close/2, close/1, segments/1, switch/2]).
--export([event/3, lost/2, port/4, trunk/3, untrunk/2, trunks/1, set/4]).
+-export([event/3, lost/2, port/4, trunk/3, untrunk/2, trunks/1, set/4, part/4]).
 
 %% Within that time a switch has taken a connection that was made, ms.
 -define(TRUNK_TIMEOUT, 5000).
@@ -34,7 +34,10 @@
     switch :: pid(),
     %% that are up, with the process ids of their peers
     ports :: #{evum_fdb:port_id() => non_neg_integer()},
-    set = #{} :: #{evum_fdb:port_id() => setting()}
+    set = #{} :: #{evum_fdb:port_id() => setting()},
+    %% pairs of ports, from and to; and the filter of what else is dropped
+    parted = [] :: [{evum_fdb:port_id(), evum_fdb:port_id()}],
+    filter = none :: none | {binary(), evum_switch_hooks:id()}
 }).
 
 -record(net, {
@@ -264,6 +267,37 @@ impair([Direction | Rest], Pid, Port, Before, Setting) ->
                 ok -> impair(Rest, Pid, Port, Before, Setting);
                 {error, _} = Error -> Error
             end
+    end.
+
+%% @doc Let no frames pass between these pairs of ports, nor what a filter
+%% matches, and all others.
+-spec part(segment(), [{evum_fdb:port_id(), evum_fdb:port_id()}], none | binary(), net()) ->
+    {ok, net()} | {error, term(), net()}.
+part(Segment, Pairs, Filter, #net{segments = Segments} = Net) ->
+    #{Segment := #segment{switch = Pid, parted = Parted} = Old} = Segments,
+    Sorted = lists:sort(Pairs),
+    Blocked = Sorted =:= Parted orelse attempt(fun() -> evum_switch:block(Pid, Sorted) end),
+    {Hooked, New} = filter(Filter, Old#segment{parted = Sorted}),
+    Net1 = Net#net{segments = Segments#{Segment := New}},
+    case {Blocked, Hooked} of
+        {{error, no_port}, ok} -> {ok, Net1};
+        {{error, Reason}, _} -> {error, Reason, Net1};
+        {_, {error, Reason}} -> {error, Reason, Net1};
+        {_, ok} -> {ok, Net1}
+    end.
+
+filter(none, #segment{filter = none} = Segment) ->
+    {ok, Segment};
+filter(Same, #segment{filter = {Same, _}} = Segment) ->
+    {ok, Segment};
+filter(New, #segment{switch = Pid, filter = {_, Hook}} = Segment) ->
+    _ = attempt(fun() -> evum_switch:unhook(Pid, Hook) end),
+    filter(New, Segment#segment{filter = none});
+filter(New, #segment{switch = Pid, filter = none} = Segment) ->
+    case attempt(fun() -> evum_switch:hook(Pid, {bpf, New}, fun(_) -> drop end) end) of
+        {ok, Hook} -> {ok, Segment#segment{filter = {New, Hook}}};
+        ok -> {ok, Segment};
+        {error, Reason} -> {{error, {partition, Reason}}, Segment}
     end.
 
 %% A switch may die at any time; that it has is on its way.

@@ -54,6 +54,7 @@
     lab :: evum_lab_spec:lab(),
     net :: evum_lab_net:net(),
     machines = #{} :: #{name() => #machine{}},
+    cuts = [] :: [evum_lab_cut:cut()],
     phase = starting :: starting | running | stopping | ended,
     waiting = [] :: [waiting()],
     %% who stops it, and what is said to those who wait
@@ -153,6 +154,13 @@ handle_call({boot, Name, How}, From, #state{machines = Machines} = State) ->
         #{} ->
             {reply, {error, {no_machine, Name}}, State}
     end;
+handle_call({partition, Partition}, _From, #state{machines = Machines} = State) ->
+    case evum_lab_cut:cuts(Partition, maps:keys(Machines)) of
+        {ok, Cuts} -> {reply, ok, plug(State#state{cuts = Cuts})};
+        {error, _} = Error -> {reply, Error, State}
+    end;
+handle_call({play, Steps}, _From, #state{name = Name} = State) ->
+    {reply, evum_lab_play:start_link(self(), Name, Steps), State};
 handle_call({switch, Which}, _From, #state{net = Net} = State) ->
     {reply, evum_lab_net:switch(Which, Net), State};
 handle_call({ports, Name}, _From, #state{machines = Machines} = State) ->
@@ -162,6 +170,8 @@ handle_call({ports, Name}, _From, #state{machines = Machines} = State) ->
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
 handle_cast({watch, Pid}, #state{progress = Watchers} = State) when not is_map_key(Pid, Watchers) ->
     {noreply, State#state{progress = Watchers#{Pid => monitor(process, Pid)}}};
+handle_cast({tell, What}, State) ->
+    {noreply, tell(What, State)};
 handle_cast(_Message, State) ->
     {noreply, State}.
 
@@ -428,16 +438,31 @@ segment(Port, #{links := Links}) ->
         [] -> {loose, Port}
     end.
 
-%% Set all ports to what their links say.
+%% Set all ports to what their links say, and part those that do not reach one another.
 plug(#state{machines = Machines} = State) ->
-    trunk_ports(
-        maps:fold(
-            fun(Name, Machine, Acc) ->
-                lists:foldl(fun({Home, Port, Setting}, A) -> set(Home, Port, Setting, A) end, Acc, ports(Name, Machine, Acc))
-            end,
-            State,
-            Machines
-        )
+    Ports = [{Name, Port} || {Name, Machine} <- maps:to_list(Machines), Port <- ports(Name, Machine, State)],
+    Set = lists:foldl(fun({_, {Home, Port, Setting}}, Acc) -> set(Home, Port, Setting, Acc) end, State, Ports),
+    part([{Home, Name, Port} || {Name, {Home, Port, _}} <- Ports], trunk_ports(Set)).
+
+part(Ports, #state{cuts = Cuts, lab = Lab, net = Net} = State) ->
+    Filter = evum_lab_cut:filter(Cuts, Lab),
+    lists:foldl(
+        fun(Segment, #state{net = N} = Acc) ->
+            There = [{Name, Port} || {Home, Name, Port} <- Ports, Home =:= Segment],
+            Pairs = [{A, B} || {From, A} <- There, {To, B} <- There, evum_lab_cut:is_cut(From, To, Cuts)],
+            Meets = lists:any(fun({_, To}) -> [Name || {Name, _} <- There, lists:member(Name, To)] =/= [] end, Cuts),
+            Which =
+                case Meets of
+                    true -> Filter;
+                    false -> none
+                end,
+            case evum_lab_net:part(Segment, Pairs, Which, N) of
+                {ok, N1} -> Acc#state{net = N1};
+                {error, Reason, N1} -> complain(Segment, Reason, Acc#state{net = N1})
+            end
+        end,
+        State,
+        evum_lab_net:segments(Net)
     ).
 
 %% A machine's ports that are up, and how they are to be.

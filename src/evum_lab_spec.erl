@@ -21,6 +21,9 @@
 %% <tr><td>`addressing'</td><td>`{ipv4 | ipv6, "10.0.0.0/8"}', or a list of the
 %%   two: each collision domain gets a subnet, and each of its interfaces an
 %%   address, where none are given by hand. Default: `none'</td></tr>
+%% <tr><td>`routing'</td><td>`static': each machine gets routes to all subnets, along
+%%   shortest paths through machines whose `sysctl' has `net.ipv4.ip_forward', or
+%%   `net.ipv6.conf.all.forwarding', at 1. Default: `none'</td></tr>
 %% <tr><td>`all_or_nothing'</td><td>whether a machine that does not start ends the
 %%   lab's start, and all that runs of it. Default: `true'</td></tr>
 %% <tr><td>`seed'</td><td>of all that is random in the lab, an integer. Default: a
@@ -113,6 +116,7 @@
     switches := #{name() => switch()},
     links := [link()],
     addressing := [{ipv4 | ipv6, unicode:chardata()}],
+    routing := none | static,
     all_or_nothing := boolean(),
     seed := random | non_neg_integer()
 }.
@@ -157,7 +161,7 @@ parse(Given) ->
 %% interfaces have had.
 -spec parse(term(), evum_lab_address:kept()) -> {ok, lab()} | {error, [problem(), ...]}.
 parse(Given, Kept) when is_map(Given) ->
-    Keys = [name, machines, defaults, switches, links, addressing, all_or_nothing, seed],
+    Keys = [name, machines, defaults, switches, links, addressing, routing, all_or_nothing, seed],
     Unknown = [{lab, {bad_option, K, V}} || {K, V} <- maps:to_list(maps:without(Keys, Given))],
     {Name, P1} = lab_name(maps:get(name, Given, none)),
     {Defaults, P2} = defaults(maps:get(defaults, Given, #{})),
@@ -175,7 +179,7 @@ parse(Given, Kept) when is_map(Given) ->
     {Addressing, P8} = addressing(maps:get(addressing, Given, none)),
     P9 = [
         {lab, {bad_option, K, V}}
-     || {K, V} <- maps:to_list(maps:with([all_or_nothing, seed], Given)), not is_good(K, V)
+     || {K, V} <- maps:to_list(maps:with([routing, all_or_nothing, seed], Given)), not is_good(K, V)
     ],
     Lab = #{
         name => Name,
@@ -183,6 +187,7 @@ parse(Given, Kept) when is_map(Given) ->
         switches => Switches,
         links => Links,
         addressing => Addressing,
+        routing => maps:get(routing, Given, none),
         all_or_nothing => maps:get(all_or_nothing, Given, true),
         seed => maps:get(seed, Given, random)
     },
@@ -200,7 +205,7 @@ addresses(Lab, Kept) ->
     case evum_lab_address:plan(Lab, Kept) of
         {ok, Planned} ->
             case twice(Planned) of
-                [] -> {ok, Planned};
+                [] -> {ok, evum_lab_routes:plan(Planned)};
                 Problems -> {error, Problems}
             end;
         {error, Problems} ->
@@ -246,6 +251,7 @@ lab_name(Given) ->
         error -> {none, [{lab, {bad_option, name, Given}}]}
     end.
 
+is_good(routing, Value) -> Value =:= none orelse Value =:= static;
 is_good(all_or_nothing, Value) -> is_boolean(Value);
 is_good(seed, random) -> true;
 is_good(seed, Seed) -> is_integer(Seed) andalso Seed >= 0 andalso Seed =< ?SEED_MAX.

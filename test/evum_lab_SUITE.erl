@@ -22,6 +22,10 @@
     fewest_steps/1,
     moved_cable/1,
     two_switches/1,
+    partition/1,
+    partition_behind_routers/1,
+    play/1,
+    ping_all/1,
     shutdown_commands/1,
     bad_requests/1,
     server_is_killed/1,
@@ -47,6 +51,10 @@ groups() ->
             fewest_steps,
             moved_cable,
             two_switches,
+            partition,
+            partition_behind_routers,
+            play,
+            ping_all,
             shutdown_commands,
             bad_requests,
             server_is_killed,
@@ -336,6 +344,82 @@ two_switches(Config) ->
     ?assert(reaches(Lab, c, "b")),
     ok = evum_lab:disconnect(Lab, s, t),
     ?assert(is_cut_off(Lab, a, "c")).
+
+%% Groups at one switch, and on a wire.
+partition(Config) ->
+    Lab = start(triangle(Config)),
+    [?assert(reaches(Lab, From, To)) || {From, To} <- [{a, "c"}, {a, "b"}, {a, "10.0.1.2"}, {b, "c"}]],
+    ok = evum_lab:partition(Lab, [[a], [b, c]]),
+    [?assert(is_cut_off(Lab, From, To)) || {From, To} <- [{a, "c"}, {a, "b"}, {a, "10.0.1.2"}, {c, "a"}]],
+    ?assert(reaches(Lab, b, "c")),
+    %% one that starts anew is as parted as it was
+    ok = evum_lab:restart(Lab, a),
+    ?assert(is_cut_off(Lab, a, "c")),
+    %% the later takes the place of the earlier
+    ok = evum_lab:partition(Lab, [[c], [b]]),
+    ?assert(reaches(Lab, a, "c")),
+    ?assert(is_cut_off(Lab, c, "b")),
+    ok = evum_lab:heal(Lab),
+    ?assert(reaches(Lab, c, "b")),
+    %% the requests arrive, the replies do not
+    {ok, C} = evum_lab:machine(Lab, c),
+    {ok, 0, Before} = evum:cmd(C, "cat /sys/class/net/eth0/statistics/rx_packets"),
+    ok = evum_lab:partition(Lab, {one_way, [c], [a]}),
+    ?assert(is_cut_off(Lab, a, "c")),
+    {ok, 0, After} = evum:cmd(C, "cat /sys/class/net/eth0/statistics/rx_packets"),
+    ?assert(binary_to_integer(string:trim(After)) >= binary_to_integer(string:trim(Before)) + 2),
+    ?assertEqual({error, {no_machine, <<"x">>}}, evum_lab:partition(Lab, [[a], [x]])).
+
+%% The way leads over machines that are in neither group.
+partition_behind_routers(Config) ->
+    Lab = start((evum_lab:ring(4))#{defaults := defaults(Config)}),
+    %% r1 and r3 are not neighbours: links are r1-r2 10.0.0.0/24, r2-r3 .1, r3-r4 .2, r4-r1 .3
+    ?assert(reaches(Lab, r1, "10.0.1.2")),
+    ok = evum_lab:partition(Lab, [[r1], [r3]]),
+    ?assert(is_cut_off(Lab, r1, "10.0.1.2")),
+    ?assert(reaches(Lab, r1, "10.0.1.1")),
+    ?assert(reaches(Lab, r2, "10.0.1.2")),
+    ok = evum_lab:heal(Lab),
+    ?assert(reaches(Lab, r1, "10.0.1.2")).
+
+play(Config) ->
+    Lab = start(triangle(Config)),
+    ok = evum_lab:watch(Lab),
+    Self = self(),
+    {ok, Player} = evum_lab:play(Lab, [
+        {at, 0, {partition, [[a], [b]]}},
+        {every, 10, fun(L) -> Self ! {tick, L} end},
+        {at, 50, {kill, c}},
+        {at, 60, {set_link, {a, eth1}, {c, eth9}, #{up => false}}}
+    ]),
+    [receive {tick, Lab} -> ok after 60000 -> error(no_tick) end || _ <- [1, 2, 3]],
+    Played = fun(Action) ->
+        receive
+            {evum_lab, _, {played, Action, Result}} -> Result
+        after 60000 -> error({not_played, Action})
+        end
+    end,
+    ?assertEqual(ok, Played({partition, [[a], [b]]})),
+    ?assertEqual(ok, Played({kill, c})),
+    ?assertMatch({error, [{{link, _}, no_link}]}, Played({set_link, {a, eth1}, {c, eth9}, #{up => false}})),
+    ?assert(is_cut_off(Lab, a, "b")),
+    ?assertEqual(down, status(Lab, c)),
+    ok = gen_server:stop(Player),
+    {ok, Another} = evum_lab:play(Lab, [{every, 1000, heal}]),
+    ?assertEqual({error, {bad_option, play, {at, now, heal}}}, evum_lab:play(Lab, [{at, now, heal}])),
+    _ = evum_test:await_down(Another, fun() -> ok = evum_lab:stop(Lab) end).
+
+ping_all(Config) ->
+    Lab = start((evum_lab:linear(2, 2))#{defaults := defaults(Config)}),
+    {ok, Whole} = evum_lab:ping_all(Lab),
+    Reached = fun(Matrix) -> lists:sort([{From, To} || {From, Row} <- maps:to_list(Matrix), {To, true} <- maps:to_list(Row)]) end,
+    Names = [<<"h1">>, <<"h2">>, <<"h3">>, <<"h4">>],
+    ?assertEqual([{A, B} || A <- Names, B <- Names, A =/= B], Reached(Whole)),
+    ok = evum_lab:disconnect(Lab, s1, s2),
+    ok = evum_lab:kill(Lab, h4),
+    {ok, Parted} = evum_lab:ping_all(Lab),
+    ?assertEqual([{<<"h1">>, <<"h2">>}, {<<"h2">>, <<"h1">>}], Reached(Parted)),
+    ?assertNot(is_map_key(<<"h4">>, Parted)).
 
 shutdown_commands(Config) ->
     Dir = ?config(priv_dir, Config),
