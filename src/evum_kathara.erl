@@ -18,6 +18,8 @@
 -module(evum_kathara).
 
 -export([read/1, describe/2, images/0]).
+%% For evum_lab_export, which goes the other way.
+-export([sysctl/2, commands/4, limit_of/1]).
 
 -export_type([folder/0, note/0]).
 
@@ -31,6 +33,11 @@
 %% Guests have addresses of that subnet from here on, by hand.
 -define(UPLINK_FIRST, 101).
 -define(UPLINK_MAX, 150).
+
+%% ms that all scripts of a machine may take together: each may wait for daemons.
+-define(SCRIPT_TIMEOUT, 120000).
+%% Lines of a script's log that are shown where it fails.
+-define(LOG_LINES, 20).
 
 -type name() :: evum_kathara_conf:name().
 %% What is in a lab's folder.
@@ -252,10 +259,9 @@ interface(N) ->
 machine(Name, #{statements := Statements, folder := Folder, depends := Depends, images := Images} = Context) ->
     Image = maps:get(Name, Images, debian),
     Interfaces = interfaces(Name, Context),
-    Scripts = scripts(Name, Folder),
     Files = maps:merge(
         maps:get(Name, maps:get(files, Folder), #{}),
-        maps:from_list([{path(File), Bytes} || {_, File, _, Bytes} <- Scripts])
+        maps:from_list(scripts(Name, Statements, Folder))
     ),
     maps:filter(
         fun(_, Value) -> Value =/= [] andalso Value =/= #{} end,
@@ -269,13 +275,16 @@ machine(Name, #{statements := Statements, folder := Folder, depends := Depends, 
                 interfaces => Interfaces,
                 files => Files,
                 share => shares(Name, Context),
-                sysctl => sysctl(Name, maps:keys(Interfaces), Statements),
+                sysctl => maps:merge(
+                    sysctl(set(ipv6, Name, Statements, default), maps:keys(Interfaces)),
+                    maps:from_list(all(sysctl, Name, Statements))
+                ),
                 env => maps:from_list(all(env, Name, Statements)),
                 depends => lists:usort(lists:append([Others || {_, Device, Others} <- Depends, Device =:= Name])),
                 startup => [limit(Limit) || Limit <- all(ulimit, Name, Statements)] ++
-                    [run(Image, File, Log) || {startup, File, Log, _} <- Scripts] ++
-                    all(exec, Name, Statements),
-                shutdown => [run(Image, File, Log) || {shutdown, File, Log, _} <- Scripts]
+                    commands(startup, Name, Image, Files),
+                shutdown => commands(shutdown, Name, Image, Files),
+                startup_timeout => ?SCRIPT_TIMEOUT
             }
         )
     ).
@@ -300,32 +309,53 @@ uplink_of(Name, #{uplink := Uplink, folder := #{files := Files}}) ->
     end.
 
 %% The order is that of Kathará: what all share first, and last at the end.
-scripts(Name, #{scripts := Scripts}) ->
+order(startup, Name) ->
     [
-        {Kind, File, Log, maps:get(Key, Scripts)}
-     || {{Kind, _} = Key, File, Log} <- [
-            {{startup, shared}, <<"shared.startup">>, <<"shared">>},
-            {{startup, Name}, <<Name/binary, ".startup">>, <<"startup">>},
-            {{shutdown, Name}, <<Name/binary, ".shutdown">>, <<"shutdown">>},
-            {{shutdown, shared}, <<"shared.shutdown">>, <<"shared">>}
-        ],
-        is_map_key(Key, Scripts)
+        {shared, <<"shared.startup">>, <<"shared">>},
+        {Name, <<Name/binary, ".startup">>, <<"startup">>},
+        {exec, <<Name/binary, ".exec">>, <<"startup">>}
+    ];
+order(shutdown, Name) ->
+    [{Name, <<Name/binary, ".shutdown">>, <<"shutdown">>}, {shared, <<"shared.shutdown">>, <<"shared">>}].
+
+scripts(Name, Statements, #{scripts := Scripts}) ->
+    Commands = [[Command, $\n] || Command <- all(exec, Name, Statements)],
+    All = maps:merge(Scripts, maps:from_list([{{startup, exec}, iolist_to_binary(Commands)} || Commands =/= []])),
+    [
+        {path(File), maps:get({Kind, Of}, All)}
+     || Kind <- [startup, shutdown], {Of, File, _} <- order(Kind, Name), is_map_key({Kind, Of}, All)
     ].
+
+%% @private The commands that run those scripts that are among a machine's files.
+-spec commands(startup | shutdown, name(), evum_image:name(), #{term() => term()}) -> [binary()].
+commands(Kind, Name, Image, Files) ->
+    run(Image, [{File, Log} || {_, File, Log} <- order(Kind, Name), is_map_key(path(File), Files)]).
 
 path(File) -> <<"/hostlab/", File/binary>>.
 
-%% A daemon that a script leaves behind keeps the log open, so it is no pipe.
-run(Image, File, Log) ->
+%% All of them, whichever fails, and then that one did. A daemon that a script leaves
+%% behind keeps the log open, so it is no pipe.
+run(_Image, []) ->
+    [];
+run(Image, Scripts) ->
     Shell =
         case Image of
             tiny -> "sh";
             _ -> "bash"
         end,
-    iolist_to_binary(
-        io_lib:format("~s -x ~s >>/var/log/~s.log 2>&1 || { s=$?; tail -n 20 /var/log/~s.log; exit $s; }", [
-            Shell, path(File), Log, Log
+    [
+        iolist_to_binary([
+            "r=0\n",
+            [
+                io_lib:format(
+                    "~s -x ~s >>/var/log/~s.log 2>&1 || { r=$?; tail -n ~b /var/log/~s.log; }~n",
+                    [Shell, path(File), Log, ?LOG_LINES, Log]
+                )
+             || {File, Log} <- Scripts
+            ],
+            "exit $r"
         ])
-    ).
+    ].
 
 %% For all that the machine's agent and process 1 start from then on.
 limit({Name, Soft, Hard}) ->
@@ -334,6 +364,18 @@ limit({Name, Soft, Hard}) ->
             Name, limit_text(Soft), limit_text(Hard)
         ])
     ).
+
+%% @private The value of `ulimit' that such a command comes from.
+-spec limit_of(binary()) -> {ok, binary()} | error.
+limit_of(Command) ->
+    Pattern = "^for p in 1 \\$PPID; do prlimit --pid \\$p --(\\w+)=(\\w+):(\\w+) \\|\\| exit; done$",
+    case re:run(Command, Pattern, [{capture, all_but_first, binary}]) of
+        {match, [Name | Limits]} ->
+            [Soft, Hard] = [binary:replace(Limit, <<"unlimited">>, <<"-1">>) || Limit <- Limits],
+            {ok, <<Name/binary, "=", Soft/binary, ":", Hard/binary>>};
+        nomatch ->
+            error
+    end.
 
 limit_text(-1) -> "unlimited";
 limit_text(N) -> integer_to_list(N).
@@ -345,13 +387,12 @@ shares(Name, #{statements := Statements, folder := #{path := Path, shared := Sha
          || {Host, Guest, Mode} <- all(volume, Name, Statements)
         ].
 
-sysctl(Name, Interfaces, Statements) ->
+%% @private What a machine has that says no more of it than `ipv6'.
+-spec sysctl(boolean() | default, Interfaces :: [binary()]) -> #{binary() => binary()}.
+sysctl(Ipv6, Interfaces) ->
     maps:merge(
-        maps:merge(
-            #{<<"net.ipv4.ip_forward">> => <<"1">>, <<"net.ipv4.icmp_ratelimit">> => <<"0">>},
-            ipv6(set(ipv6, Name, Statements, default), Interfaces)
-        ),
-        maps:from_list(all(sysctl, Name, Statements))
+        #{<<"net.ipv4.ip_forward">> => <<"1">>, <<"net.ipv4.icmp_ratelimit">> => <<"0">>},
+        ipv6(Ipv6, Interfaces)
     ).
 
 %% Where a lab says that it wants IPv6, its machines are routers, as in Kathará;

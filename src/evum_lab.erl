@@ -18,6 +18,7 @@
 -export([kill/2, boot/2, restart/2]).
 -export([partition/2, heal/1, play/2, ping_all/1]).
 -export([linear/2, ring/1, star/1, tree/2, mesh/1, fat_tree/1, random/3]).
+-export([export/2]).
 
 -export_type([description/0, lab/0, start_options/0, error/0]).
 
@@ -66,6 +67,32 @@ parse(Map, Kept) ->
         {error, _} = Error ->
             Error
     end.
+
+%% @doc Write a description in another format: `{kathara, Folder}', a folder of
+%% Kathará's, or `{containerlab, Folder}', `topology.clab.yml' and what it binds. The
+%% notes tell what the format has no words for; see {@link evum_lab_export}.
+-spec export(description(), {kathara | containerlab, file:filename_all()}) ->
+    {ok, [evum_lab_export:note()]} | {error, [evum_lab_spec:problem(), ...]}.
+export(Description, {Format, Folder}) when Format =:= kathara; Format =:= containerlab ->
+    case load(Description) of
+        {ok, Map} ->
+            case evum_lab_spec:parse(Map) of
+                {ok, Lab} -> written(Folder, evum_lab_export:Format(Lab));
+                {error, _} = Error -> Error
+            end;
+        {error, _} = Error ->
+            Error
+    end;
+export(_Description, Format) ->
+    {error, [{lab, {bad_option, format, Format}}]}.
+
+written(Folder, {ok, Files, Notes}) ->
+    case evum_lab_export:write(Folder, Files) of
+        ok -> {ok, Notes};
+        {error, {Path, Posix}} -> {error, [{{file, Path}, iolist_to_binary(["cannot be written: ", file:format_error(Posix)])}]}
+    end;
+written(_Folder, {error, _} = Error) ->
+    Error.
 
 %% @equiv start(Description, #{})
 -spec start(description()) -> {ok, pid()} | {error, [evum_lab_spec:problem(), ...]}.

@@ -212,12 +212,35 @@ machine_test() ->
                 <<"/hostlab/r1.shutdown">> := <<"c">>,
                 <<"/hostlab/shared.shutdown">> := <<"d">>
             },
-            startup := [<<"for p in", _/binary>>, <<"bash -x /hostlab/shared.startup", _/binary>>,
-                <<"bash -x /hostlab/r1.startup", _/binary>>, <<"echo a">>, <<"echo b">>],
-            shutdown := [<<"bash -x /hostlab/r1.shutdown", _/binary>>, <<"bash -x /hostlab/shared.shutdown", _/binary>>]
+            startup := [<<"for p in", _/binary>>, _],
+            shutdown := [_]
         },
         Machine
-    ).
+    ),
+    #{startup := [_, Startup], shutdown := [Shutdown], files := #{<<"/hostlab/r1.exec">> := Exec}} = Machine,
+    ?assertEqual([<<"shared.startup">>, <<"r1.startup">>, <<"r1.exec">>], scripts_of(Startup)),
+    ?assertEqual([<<"r1.shutdown">>, <<"shared.shutdown">>], scripts_of(Shutdown)),
+    ?assertEqual(<<"echo a\necho b\n">>, Exec).
+
+scripts_of(Command) ->
+    {match, Scripts} = re:run(Command, "^bash -x /hostlab/(\\S+) ", [global, multiline, {capture, [1], binary}]),
+    lists:append(Scripts).
+
+%% One that fails does not keep the next from running, and is the command's status.
+run_all_test() ->
+    Scripts = #{{startup, shared} => <<"exit 3">>, {startup, <<"a">>} => <<"true">>},
+    #{startup := [Command]} = machine(<<"a">>, folder("a[0]=A", #{scripts => Scripts})),
+    in_folder([{"hostlab/shared.startup", "echo one; exit 3\n"}, {"hostlab/a.startup", "echo two\n"}], fun(Folder) ->
+        ok = filelib:ensure_dir(Folder ++ "/log/x"),
+        Moved = lists:foldl(
+            fun({From, To}, Text) -> string:replace(Text, From, Folder ++ To, all) end,
+            Command,
+            [{"/hostlab", "/hostlab"}, {"/var/log", "/log"}]
+        ),
+        ok = file:write_file(Folder ++ "/run", Moved),
+        Said = os:cmd("sh " ++ Folder ++ "/run; echo $?; cat " ++ Folder ++ "/log/startup.log"),
+        ?assertEqual(["+ echo one", "one", "+ exit 3", "3", "+ echo two", "two"], string:lexemes(Said, "\n"))
+    end).
 
 ipv6_test() ->
     Sysctl = fun(Value) -> maps:get(sysctl, machine(<<"a">>, folder(["a[0]=A\na[ipv6]=", Value]))) end,
