@@ -17,7 +17,7 @@ all() ->
 
 groups() ->
     [
-        {fast, [], both() ++ [as_new_after_a_reboot, services, enabled_service, erlang_image]},
+        {fast, [], both() ++ [as_new_after_a_reboot, services, enabled_service, old_names, erlang_image]},
         {debian, [], both()}
     ].
 
@@ -456,6 +456,49 @@ services(Config) ->
 state(R, Command, Name) ->
     _ = sh(R, [Command, " > /tmp/out 2>&1"]),
     lists:last(sh(R, ["systemctl is-active ", Name])).
+
+%% What labs of some years ago have: Quagga's places and defaults, options of BIND's
+%% that are gone, start scripts called by themselves.
+old_names(Config) ->
+    R = machine(Config, #{
+        image => debian,
+        mem => 128,
+        files => #{
+            "/etc/quagga/daemons" => <<"zebra=yes\nbgpd=yes\n">>,
+            "/etc/zebra/zebra.conf" => <<"log file /var/log/quagga/zebra.log\nip route 10.9.0.0/16 blackhole\n">>,
+            "/etc/quagga/bgpd.conf" =>
+                <<"router bgp 1\n neighbor 127.0.0.2 remote-as 2\n network 10.8.0.0/16\nlog file /var/log/zebra/bgpd.log\n">>,
+            "/etc/bind/named.conf" => <<"options {\n\tdirectory \"/var/cache/bind\";\n\tdnssec-enable no;\n};\n">>
+        }
+    }),
+    ?assertEqual(<<"active">>, said_state(R, "systemctl start quagga", "quagga")),
+    {ok, 0, Running} = evum:cmd(R, ["vtysh", "-c", "show running-config"]),
+    ?assertMatch({_, _}, binary:match(Running, <<"no bgp ebgp-requires-policy">>)),
+    ?assertMatch({_, _}, binary:match(Running, <<"no bgp network import-check">>)),
+    %% staticd gets its routes although there is a file of its own.
+    Blackhole = "i=0; until ip route | grep '^blackhole 10.9.0.0/16' || [ $i = 300 ]; do sleep 0.1; i=$((i+1)); done",
+    ?assertMatch(<<"blackhole", _/binary>>, said(R, Blackhole)),
+    ?assertEqual(<<"0">>, said(R, "test -e /var/log/frr/bgpd.log && test -s /var/log/frr/zebra.log; echo $?")),
+    %% In the file that bgpd has read, once for all starts
+    ?assertEqual(<<"0">>, said(R, "vtysh -c write >/dev/null; /etc/init.d/zebra restart >/dev/null 2>&1; echo $?")),
+    ?assertEqual(<<"1">>, said(R, "grep -c '^frr version' /etc/zebra/bgpd.conf")),
+    ?assertEqual(<<"1">>, said(R, "ls /etc/frr | grep -c '^bgpd.conf$'")),
+    ?assertEqual(<<"inactive">>, said_state(R, "service quagga stop", "frr")),
+    %% By itself, and without what systemctl does before it
+    ?assertEqual(<<"0">>, said(R, "rm -rf /run/frr; /etc/init.d/frr start >/dev/null 2>&1; echo $?")),
+    ?assertEqual(<<"active">>, said_state(R, "true", "frr")),
+    ?assertEqual(<<"active">>, said_state(R, "/etc/init.d/bind9 start", "named")),
+    ?assertEqual(<<"0">>, said(R, "grep -q '^// .*dnssec-enable' /etc/bind/named.conf; echo $?")),
+    ?assertEqual(<<"0">>, said(R, "ps aux | grep -q '[b]gpd'; echo $?")),
+    ?assertEqual(<<"0">>, said(R, "python3 -c 'import http.server, scapy'; echo $?")).
+
+%% Apart from the console, on which daemons speak.
+said(R, Command) ->
+    {ok, _, Said} = evum:cmd(R, Command, #{timeout => 60000}),
+    string:trim(Said).
+
+said_state(R, Command, Name) ->
+    said(R, Command ++ " >/dev/null 2>&1; systemctl is-active " ++ Name).
 
 enabled_service(Config) ->
     R = machine(Config, #{
