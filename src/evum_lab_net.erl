@@ -70,7 +70,7 @@ open(Segment, Switch, #net{name = Name, seed = LabSeed, segments = Segments} = N
         {ok, Pid} ->
             case equip(Pid, Switch) of
                 ok ->
-                    Ports = maps:from_list([{Id, Peer} || {Id, _, Peer} <- evum_switch:watch(Pid)]),
+                    Ports = maps:from_list([{Id, Peer} || {Id, _, Peer} <- evum_switch:subscribe(Pid)]),
                     New = #segment{switch = Pid, ports = Ports},
                     {ok, Net#net{segments = Segments#{Segment => New}}};
                 {error, _} = Error ->

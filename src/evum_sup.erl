@@ -1,8 +1,8 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @private
 %% The supervision tree: the registry, a pool each for switches, their DHCP, control
-%% sockets, machines, attached terminals and labs, and the door for the command
-%% `evum'. Members of a pool are temporary: whoever started one
+%% sockets, machines, attached terminals and labs, the door for the command `evum', and
+%% what watches all of that. Members of a pool are temporary: whoever started one
 %% knows what it was for, and starts it again or not.
 -module(evum_sup).
 -behaviour(supervisor).
@@ -24,7 +24,10 @@ init(top) ->
             pool(evum_vm_sup, evum_vm),
             pool(evum_attach_sup, evum_attach),
             pool(evum_lab_sup, evum_lab_server),
-            #{id => evum_door, start => {evum_door, start_link, []}}
+            #{id => evum_door, start => {evum_door, start_link, []}},
+            #{id => evum_telemetry, start => {evum_telemetry, start_link, []}},
+            #{id => evum_sampler, start => {evum_sampler, start_link, []}}
+            | evum_metrics:child_specs()
         ]}};
 init({pool, Module}) ->
     {ok,

@@ -8,15 +8,16 @@
 -module(evum_switch).
 
 -export([start/0, start/1, start_link/0, start_link/1, stop/1]).
--export([fdb/1, ports/1, watch/1, counters/1, name/1, set_port/3]).
+-export([fdb/1, ports/1, subscribe/1, counters/1, name/1, set_port/3]).
 -export([flush/1, flush/2, add_static/4, forget/3]).
 -export([hook/3, unhook/2, inject/4, count/3]).
 -export([impair/4, block/2]).
 -export([listen/3, unlisten/2, ask/3, connect/3, close_port/2, serve/3]).
 -export([uplink/3, forward/4, unforward/3, forwards/1, leases/1]).
 -export([capture/2, stop_capture/1, captures/1]).
+-export([stats/1, watch/1, port_infos/1]).
 
--export_type([options/0, error/0, station/0, port_info/0, lease/0]).
+-export_type([options/0, error/0, station/0, port_info/0, lease/0, stats/0]).
 
 %% An Ethernet header, and what evum_net takes, bytes.
 -define(FRAME_MIN, 14).
@@ -62,7 +63,10 @@
 %% `rx_impaired_limit' (more were under way than may be), `rx_impaired_duplicate',
 %% `rx_impaired_corrupt', `rx_impaired_reorder', and the same with `tx'. Frames that
 %% were lost so are not in `rx_frames' and `tx_frames'.
+%% `machine' is what is behind the port, where that is one of evum's: its name or,
+%% where it has none, its pid.
 -type port_info() :: #{
+    machine => binary(),
     id := evum_fdb:port_id(),
     kind := daemon | bess | fd | vhost | stream | dgram | trunk | nat | tap | pcap | vxlan,
     peer := non_neg_integer(),
@@ -95,6 +99,13 @@
     tx_mtu := non_neg_integer(),
     tx_mirrored := non_neg_integer(),
     tx_down := non_neg_integer()
+}.
+
+%% Of each port what {@link ports/1} tells, and the rates.
+-type stats() :: #{
+    name := binary(),
+    ports := [#{second := evum_rates:rate(), minute := evum_rates:rate(), atom() => term()}],
+    total := evum_rates:port_rates()
 }.
 
 %% @equiv start(#{})
@@ -230,17 +241,55 @@ station_call(Switch, Request, Vlan, Mac) ->
 %% @doc The ports that are up, by id, with their counters.
 -spec ports(pid()) -> [port_info()].
 ports(Switch) ->
-    {Ports, Counters} = gen_server:call(Switch, ports),
+    port_infos(gen_server:call(Switch, ports)).
+
+%% @private
+%% @doc What a switch answers, as {@link ports/1} tells it.
+-spec port_infos({#{evum_fdb:port_id() => map()}, [{evum_fdb:port_id(), [{atom(), non_neg_integer()}]}]}) ->
+    [port_info()].
+port_infos({Ports, Counters}) ->
     [
-        maps:merge_with(fun(_, A, B) -> A + B end, maps:from_list(Counts), Port#{id => Id})
+        maps:merge_with(fun(_, A, B) -> A + B end, maps:from_list(Counts), with_machine(Port#{id => Id}))
      || {Id, Counts} <- lists:sort(Counters), Port <- [maps:get(Id, Ports)]
     ].
+
+with_machine(#{peer := Peer} = Port) ->
+    case evum_registry:machine(Peer) of
+        {ok, _, Called} -> Port#{machine => Called};
+        none -> Port
+    end.
+
+%% @doc The ports with how fast their counters grow, in frames and bytes a second,
+%% over the last second and the last minute (of a switch or port that is younger,
+%% over as long as it is looked at); and the sums over all ports. `drops' are
+%% frames that were lost, for whatever reason. Looked at is once a second.
+-spec stats(pid()) -> stats() | {error, no_switch}.
+stats(Switch) ->
+    try {name(Switch), ports(Switch)} of
+        {Name, Ports} ->
+            Rates = evum_sampler:rates(Switch),
+            None = evum_rates:total([]),
+            Known = [{Port, maps:get(Id, Rates, None)} || #{id := Id} = Port <- Ports],
+            #{
+                name => Name,
+                ports => [maps:merge(Port, Of) || {Port, Of} <- Known],
+                total => evum_rates:total([Of || {_, Of} <- Known])
+            }
+    catch
+        exit:_ -> {error, no_switch}
+    end.
+
+%% @doc Show {@link stats/1} in this shell, anew each second, until you press
+%% Enter.
+-spec watch(pid()) -> ok | {error, no_switch}.
+watch(Switch) ->
+    evum_watch:run(Switch).
 
 %% @doc Be told of ports that come and go: `{evum_switch, Switch, {port_up, {Id,
 %% Kind, Peer}}}' and `{evum_switch, Switch, {port_down, Id}}'; Peer is the process
 %% id on the host, 0 where it is not known. Returns those that are up.
--spec watch(pid()) -> [{evum_fdb:port_id(), Kind :: atom(), Peer :: non_neg_integer()}].
-watch(Switch) ->
+-spec subscribe(pid()) -> [{evum_fdb:port_id(), Kind :: atom(), Peer :: non_neg_integer()}].
+subscribe(Switch) ->
     gen_server:call(Switch, watch).
 
 %% @doc Change how a port is: `up', `isolated', `learning', `mac_limit', `vlan',
