@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -182,11 +183,18 @@ static int loop_sleep(struct loop *loop, struct epoll_event *events,
 	int64_t early_ns = wait_ns - wait_ns / SLACK_PART;
 	struct timespec ts = {.tv_sec = early_ns / NS_PER_S,
 			      .tv_nsec = early_ns % NS_PER_S};
+	int n;
 
 	if (wait_ns <= 0)
 		return epoll_wait(loop->epoll_fd, events, LOOP_EVENTS,
 				  wait_ns < 0 ? -1 : 0);
-	return epoll_pwait2(loop->epoll_fd, events, LOOP_EVENTS, &ts, NULL);
+	n = epoll_pwait2(loop->epoll_fd, events, LOOP_EVENTS, &ts, NULL);
+	if (n >= 0 || errno != ENOSYS)
+		return n;
+	/* Before Linux 5.11, or in a sandbox: late by a millisecond. */
+	wait_ns = (wait_ns + LOOP_NS_PER_MS - 1) / LOOP_NS_PER_MS;
+	return epoll_wait(loop->epoll_fd, events, LOOP_EVENTS,
+			  wait_ns > INT_MAX ? INT_MAX : (int)wait_ns);
 }
 
 static int loop_await(struct loop *loop, struct epoll_event *events)

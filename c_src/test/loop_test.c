@@ -2,7 +2,12 @@
 #include "loop.h"
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "unit.h"
@@ -134,6 +139,41 @@ static void timers_expire_on_the_nanosecond(void)
 	for (int i = 0; i < bench.n; i++)
 		CHECK(bench.order[i] == i);
 	loop_close(&bench.loop);
+}
+
+/* As a kernel that does not have the call. */
+static int without_epoll_pwait2(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_epoll_pwait2, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = {.len = sizeof(code) / sizeof(*code),
+				     .filter = code};
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1UL, 0UL, 0UL, 0UL) ||
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program);
+}
+
+static void timers_expire_on_an_old_kernel(void)
+{
+	int status = 0;
+	pid_t pid;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		if (without_epoll_pwait2())
+			_exit(2);
+		timers_expire_on_the_nanosecond();
+		fflush(stdout);
+		_exit(unit_failed);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 static void again(struct loop_timer *timer)
@@ -321,6 +361,7 @@ int main(void)
 {
 	RUN(timers_expire_in_order);
 	RUN(timers_expire_on_the_nanosecond);
+	RUN(timers_expire_on_an_old_kernel);
 	RUN(timer_rearms_itself);
 	RUN(event_of_a_removed_entry_is_dropped);
 	RUN(deferred_memory_outlives_the_turn);
