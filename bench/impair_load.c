@@ -105,7 +105,13 @@ static int send_frame(int from, uint32_t len, uint32_t number)
 	memcpy(head.to, addresses[!from], sizeof(head.to));
 	memcpy(head.from, addresses[from], sizeof(head.from));
 	memcpy(frame, &head, sizeof(head));
-	return send(ends[from], frame, len, MSG_DONTWAIT) == (ssize_t)len;
+	if (send(ends[from], frame, len, MSG_DONTWAIT | MSG_NOSIGNAL) ==
+	    (ssize_t)len)
+		return 1;
+	/* A way that has gone ends this program, too. */
+	if (errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
+		fail("send");
+	return 0;
 }
 
 /* The length of the next one within that time, or 0. */
