@@ -15,6 +15,7 @@ all() ->
         guest_and_namespace,
         frames_are_complete,
         tags_are_kept,
+        trunk_between_switches,
         nothing_loops,
         filter,
         drops_are_counted,
@@ -56,6 +57,7 @@ end_per_testcase(_Case, Config) ->
 guest_and_namespace(Config) -> there(guest, Config).
 frames_are_complete(Config) -> there(complete, Config).
 tags_are_kept(Config) -> there(tags, Config).
+trunk_between_switches(Config) -> there(trunk, Config).
 nothing_loops(Config) -> there(no_loop, Config).
 filter(Config) -> there(filtered, Config).
 drops_are_counted(Config) -> there(drops, Config).
@@ -96,13 +98,23 @@ complete() ->
     ok = udp(Netns, {10, 9, 0, 9}, 2000, <<"odd number">>),
     <<_:96, 16#0800:16, Ip/binary>> = evum_peer:recv(Peer),
     ?assertEqual(<<"odd number">>, payload(Ip)),
+    %% one call, many datagrams: UDP_SEGMENT of udp(7)
+    {ok, Socket} = gen_udp:open(0, [{raw, 17, 103, <<500:32/native>>} | evum_netns:in(Netns)]),
+    Datagrams = [binary:copy(<<N>>, Size) || {N, Size} <- [{1, 500}, {2, 500}, {3, 200}]],
+    ok = gen_udp:send(Socket, {10, 9, 0, 9}, 2000, Datagrams),
+    [
+        begin
+            <<_:96, 16#0800:16, Packet/binary>> = evum_peer:recv(Peer),
+            ?assertEqual(Datagram, payload(Packet))
+        end
+     || Datagram <- Datagrams
+    ],
     evum_switch_rig:close(Config).
 
 %% The kernel takes a VLAN tag out of a frame: it is back, between two switches
 %% at the ends of a cable, and a filter finds it.
 tags() ->
-    evum_netns:sh("ip link add v0 type veth peer name v1"),
-    [evum_netns:sh(["ip link set ", Name, " addrgenmode none up"]) || Name <- ["v0", "v1"]],
+    own_cable(),
     {ConfigA, A, [PeerA]} = rig(tags_a, [bess]),
     {ConfigB, B, [PeerB]} = rig(tags_b, [bess]),
     {ok, All} = evum_switch:uplink(A, pcap, #{interface => "v0"}),
@@ -120,6 +132,47 @@ tags() ->
     [?assertEqual(Frame, evum_peer:recv(PeerA)) || Frame <- tl(Frames)],
     evum_switch_rig:close(ConfigA),
     evum_switch_rig:close(ConfigB).
+
+%% Guests in a VLAN that is tagged on the cable: what they leave to a card passes
+%% it untouched.
+trunk() ->
+    own_cable(),
+    [{A, Ours}, {B, _}] = [
+        begin
+            {ok, Switch} = evum_switch:start(),
+            {ok, Id} = evum_switch:uplink(Switch, pcap, #{interface => Name}),
+            ok = evum_switch:set_port(Switch, Id, #{vlan => {trunk, all}}),
+            {Switch, Id}
+        end
+     || Name <- ["v0", "v1"]
+    ],
+    [GuestA, GuestB] = [
+        begin
+            Guest = evum_test:boot([], #{switch => Switch}),
+            [#{id := Id}] = [Port || #{kind := Kind} = Port <- evum_switch:ports(Switch), Kind =/= pcap],
+            ok = evum_switch:set_port(Switch, Id, #{vlan => {access, 10}}),
+            [] = evum_test:sh(Guest, [
+                "dmesg -n 1; ip addr add ", Address, "/24 dev eth0; ip link set eth0 up"
+            ]),
+            Guest
+        end
+     || {Switch, Address} <- [{A, "10.9.0.1"}, {B, "10.9.0.2"}]
+    ],
+    Sum = evum_netns:file(GuestA),
+    [] = evum_test:sh(GuestB, [
+        "( ( socat -u tcp-l:7000 - | cksum > /tmp/sum; touch /tmp/done ) & );"
+        " while ! grep -q ':1B58 ' /proc/net/tcp /proc/net/tcp6; do sleep 0.05; done"
+    ]),
+    [] = evum_test:sh(GuestA, "socat -u /tmp/file tcp:10.9.0.2:7000"),
+    ?assertEqual(
+        [Sum], evum_test:sh(GuestB, "while ! test -e /tmp/done; do sleep 0.05; done; cat /tmp/sum")
+    ),
+    #{tx_frames := Frames, tx_bytes := Bytes, tx_errors := 0} = evum_uplink_tap_SUITE:port(A, Ours),
+    ?assert(Bytes > 4194304),
+    case [vhost || #{kind := vhost} <- evum_switch:ports(A)] of
+        [vhost] -> ?assert(Frames < 4194304 div 1448);
+        [] -> ok
+    end.
 
 %% Neither what the switch sends there, nor what the host does, comes in.
 no_loop() ->
@@ -235,6 +288,11 @@ cable() ->
     Netns = evum_netns:new(),
     _ = evum_netns:cable(Netns, "v0", "v1"),
     Netns.
+
+%% Both ends here.
+own_cable() ->
+    evum_netns:sh("ip link add v0 type veth peer name v1"),
+    [evum_netns:sh(["ip link set ", Name, " addrgenmode none up"]) || Name <- ["v0", "v1"]].
 
 rig(Case, Kinds) ->
     Config = evum_switch_rig:open(Case, [{kinds, Kinds}]),

@@ -21,6 +21,9 @@
 #define IPV4_ADDRESSES_AT 12
 #define IPV6_LENGTH_AT 4
 #define IPV6_ADDRESSES_AT 8
+#define UDP_HEADER 8
+#define UDP_LENGTH_AT 4
+#define UDP_CSUM_AT 6
 #define TCP_HEADER 20
 #define TCP_SEQ_AT 4
 #define TCP_DATA_OFFSET_AT 12
@@ -99,18 +102,30 @@ static unsigned int gso_of(const struct frame *frame)
 	return frame->offload.gso_type & ~(unsigned int)VIRTIO_NET_HDR_GSO_ECN;
 }
 
-static bool is_tcp4(const struct offload_cut *cut)
+static bool is_udp(const struct frame *frame)
 {
-	return gso_of(cut->frame) == VIRTIO_NET_HDR_GSO_TCPV4;
+	return gso_of(frame) == OFFLOAD_GSO_UDP_L4;
+}
+
+static uint8_t protocol_of(const struct frame *frame)
+{
+	return is_udp(frame) ? IPPROTO_UDP : IPPROTO_TCP;
+}
+
+/* The packet of a frame that passed the check: that there is a version. */
+static bool is_ipv4(const uint8_t *ip)
+{
+	return ip[0] >> 4 == 4;
 }
 
 /* Of addresses, length and protocol; the addresses are in the packet. */
-static uint64_t sum_pseudo(const uint8_t *ip, bool v4, uint32_t len)
+static uint64_t sum_pseudo(const uint8_t *ip, uint8_t protocol, uint32_t len)
 {
+	bool v4 = is_ipv4(ip);
 	uint8_t tail[8] = {0};
 
 	put_u32(tail, len);
-	tail[7] = IPPROTO_TCP;
+	tail[7] = protocol;
 	return v4 ? sum_bytes(sum_bytes(0, ip + IPV4_ADDRESSES_AT, 8), tail, 8)
 		  : sum_bytes(sum_bytes(0, ip + IPV6_ADDRESSES_AT, 32), tail,
 			      8);
@@ -136,7 +151,7 @@ static uint32_t find_network(const struct frame *frame, int max_tags,
 	return 0;
 }
 
-/* Does the IP header at that place end where TCP is said to begin? */
+/* Does the IP header at that place end where the next is said to begin? */
 static bool check_ip(const struct frame *frame, uint32_t network,
 		     uint16_t ethertype)
 {
@@ -144,14 +159,31 @@ static bool check_ip(const struct frame *frame, uint32_t network,
 	uint32_t transport = frame->offload.csum_start;
 	const uint8_t *ip = frame->bytes + network;
 
-	if (gso == VIRTIO_NET_HDR_GSO_TCPV4)
-		return ethertype == ETHERTYPE_IP &&
-		       transport >= network + IPV4_HEADER && ip[0] >> 4 == 4 &&
+	if (ethertype == ETHERTYPE_IP)
+		return gso != VIRTIO_NET_HDR_GSO_TCPV6 &&
+		       transport >= network + IPV4_HEADER && is_ipv4(ip) &&
 		       transport == network + (ip[0] & 15u) * 4 &&
-		       ip[IPV4_PROTOCOL_AT] == IPPROTO_TCP;
+		       ip[IPV4_PROTOCOL_AT] == protocol_of(frame);
 	/* Extension headers may be in between: they are repeated as they are */
-	return gso == VIRTIO_NET_HDR_GSO_TCPV6 && ethertype == ETHERTYPE_IPV6 &&
+	return gso != VIRTIO_NET_HDR_GSO_TCPV4 && ethertype == ETHERTYPE_IPV6 &&
 	       transport >= network + IPV6_HEADER && ip[0] >> 4 == 6;
+}
+
+/* The length of the TCP header at that place, 0 where there is none. */
+static uint32_t tcp_header(const struct frame *frame, uint32_t transport)
+{
+	uint32_t len;
+
+	if (transport + TCP_HEADER > frame_head(frame))
+		return 0;
+	len = (frame->bytes[transport + TCP_DATA_OFFSET_AT] >> 4) * 4u;
+	return len < TCP_HEADER ? 0 : len;
+}
+
+static bool is_cut_here(unsigned int gso)
+{
+	return gso == VIRTIO_NET_HDR_GSO_TCPV4 ||
+	       gso == VIRTIO_NET_HDR_GSO_TCPV6 || gso == OFFLOAD_GSO_UDP_L4;
 }
 
 /* The length of all headers of a frame that is to be cut; 0: it cannot be. */
@@ -163,14 +195,14 @@ static uint32_t find_headers(const struct frame *frame, int max_tags,
 	uint16_t ethertype;
 
 	*network = find_network(frame, max_tags, &ethertype);
-	if (transport + TCP_HEADER > frame_head(frame) ||
+	headers = is_udp(frame) ? UDP_HEADER : tcp_header(frame, transport);
+	if (!is_cut_here(gso_of(frame)) || !headers ||
+	    transport + headers > frame_head(frame) ||
 	    !(offload->flags & FRAME_NEEDS_CSUM) ||
-	    offload->csum_offset != TCP_CSUM_AT ||
+	    offload->csum_offset !=
+		    (is_udp(frame) ? UDP_CSUM_AT : TCP_CSUM_AT) ||
 	    offload->gso_size < OFFLOAD_GSO_SIZE_MIN ||
-	    !check_ip(frame, *network, ethertype))
-		return 0;
-	headers = (frame->bytes[transport + TCP_DATA_OFFSET_AT] >> 4) * 4u;
-	if (headers < TCP_HEADER || transport + headers > frame_head(frame) ||
+	    !check_ip(frame, *network, ethertype) ||
 	    headers + offload->gso_size > IP_LENGTH_MAX - transport)
 		return 0;
 	return transport + headers;
@@ -267,7 +299,7 @@ static void fix_ip(const struct offload_cut *cut, uint8_t *at, uint32_t len)
 	uint8_t *ip = at + cut->network;
 	uint32_t ip_len = len - cut->network;
 
-	if (!is_tcp4(cut)) {
+	if (!is_ipv4(ip)) {
 		put_u16(ip + IPV6_LENGTH_AT, ip_len - IPV6_HEADER);
 		return;
 	}
@@ -278,22 +310,32 @@ static void fix_ip(const struct offload_cut *cut, uint8_t *at, uint32_t len)
 		 sum_fold(sum_bytes(0, ip, (ip[0] & 15u) * 4)));
 }
 
-static void fix_tcp(const struct offload_cut *cut, uint8_t *at, uint32_t len)
+static void fix_tcp(const struct offload_cut *cut, uint8_t *tcp)
 {
-	uint32_t transport = cut->frame->offload.csum_start;
-	uint32_t tcp_len = len - transport;
-	uint8_t *tcp = at + transport;
-
 	put_u32(tcp + TCP_SEQ_AT, get_u32(tcp + TCP_SEQ_AT) + cut->done);
 	if (cut->next)
 		tcp[TCP_FLAGS_AT] &= (uint8_t)~TCP_CWR;
 	if (cut->next + 1 < cut->segments)
 		tcp[TCP_FLAGS_AT] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
-	put_u16(tcp + TCP_CSUM_AT, 0);
-	put_csum(tcp + TCP_CSUM_AT,
-		 sum_fold(sum_bytes(
-			 sum_pseudo(at + cut->network, is_tcp4(cut), tcp_len),
-			 tcp, tcp_len)));
+}
+
+static void fix_transport(const struct offload_cut *cut, uint8_t *at,
+			  uint32_t len)
+{
+	const struct frame_offload *offload = &cut->frame->offload;
+	uint8_t *transport = at + offload->csum_start;
+	uint32_t size = len - offload->csum_start;
+	uint16_t csum;
+
+	if (is_udp(cut->frame))
+		put_u16(transport + UDP_LENGTH_AT, size);
+	else
+		fix_tcp(cut, transport);
+	put_u16(transport + offload->csum_offset, 0);
+	csum = sum_fold(sum_bytes(
+		sum_pseudo(at + cut->network, protocol_of(cut->frame), size),
+		transport, size));
+	put_csum(transport + offload->csum_offset, csum ? csum : 0xffff);
 }
 
 uint32_t offload_next(struct offload_cut *cut, uint8_t *at)
@@ -315,7 +357,7 @@ uint32_t offload_next(struct offload_cut *cut, uint8_t *at)
 	memcpy(at + cut->headers, cut->whole + cut->headers + cut->done,
 	       payload);
 	fix_ip(cut, at, len);
-	fix_tcp(cut, at, len);
+	fix_transport(cut, at, len);
 	cut->done += payload;
 	cut->next++;
 	return len;
@@ -329,5 +371,5 @@ void offload_whole(const struct frame *frame, uint8_t *at)
 	cut.headers = find_headers(frame, VLAN_TAGS, &cut.network);
 	frame_copy(frame, at);
 	fix_ip(&cut, at, frame->len);
-	fix_tcp(&cut, at, frame->len);
+	fix_transport(&cut, at, frame->len);
 }

@@ -8,10 +8,10 @@
  * frames that passed it. It looks at the head of a frame only (see frame.h),
  * which the guest cannot change in between.
  *
- * TCP over IPv4 and IPv6 is cut, behind any VLAN tags, as a network card would
- * do it: each segment repeats the headers, with its own lengths, IPv4 ids that
- * count up, sequence numbers and checksums; FIN and PSH are on the last one
- * only, CWR is on the first only.
+ * TCP and UDP over IPv4 and IPv6 is cut, behind any VLAN tags, as a network
+ * card would do it: each segment repeats the headers, with its own lengths,
+ * IPv4 ids that count up, sequence numbers and checksums; FIN and PSH are on
+ * the last one only, CWR is on the first only.
  */
 #ifndef EVUM_NET_OFFLOAD_H
 #define EVUM_NET_OFFLOAD_H
@@ -25,6 +25,12 @@
  * It bounds into how many segments one frame is cut.
  */
 #define OFFLOAD_GSO_SIZE_MIN 48
+
+/*
+ * VIRTIO_NET_HDR_GSO_UDP_L4, which headers before Linux 6.2 lack: a datagram
+ * for each segment. No guest is offered it, but the host's kernel has it.
+ */
+#define OFFLOAD_GSO_UDP_L4 5
 
 struct offload_cut {
 	const struct frame *frame;

@@ -3,12 +3,14 @@
 
 #include <errno.h>
 #include <linux/sock_diag.h>
+#include <net/ethernet.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "net.h"
+#include "offload_guess.h"
 #include "vxlan.h"
 
 _Static_assert(BURST_HEADROOM >= VXLAN_HEADER, "no room in front of a frame");
@@ -18,6 +20,7 @@ struct vxlan {
 	struct net_port port;
 	struct loop_garbage garbage;
 	uint32_t vni;
+	uint32_t mtu; /* that frames of stations may have, as far as known */
 	struct remotes remotes;
 	uint32_t drops; /* of the socket, as they were last told */
 	uint8_t header[VXLAN_HEADER];
@@ -61,6 +64,8 @@ static bool vxlan_accepts(struct vxlan *vxlan, unsigned int i,
 	}
 	*frame = (struct frame){.bytes = bytes + VXLAN_HEADER,
 				.len = (uint32_t)(len - VXLAN_HEADER)};
+	if (frame->len <= FRAME_MAX)
+		offload_guess(frame, vxlan->mtu);
 	remotes_learn(&vxlan->remotes, frame, remote, now_ms(vxlan));
 	return true;
 }
@@ -240,6 +245,28 @@ static int vxlan_socket(const struct address *local)
 	return fd;
 }
 
+/*
+ * What packets may have on the way to a remote, less what is in front of them:
+ * IP, UDP, VXLAN and Ethernet.
+ */
+static uint32_t inner_mtu(const struct address *local,
+			  const struct address *remote)
+{
+	bool in6 = local->any.sa_family == AF_INET6;
+	uint32_t headers = (in6 ? 40u : 20u) + 8 + VXLAN_HEADER + FRAME_MIN;
+	int fd = socket(local->any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint32_t mtu = 0;
+	socklen_t len = sizeof(mtu);
+
+	if (fd < 0 || connect(fd, &remote->any, remote->len) < 0 ||
+	    getsockopt(fd, in6 ? IPPROTO_IPV6 : IPPROTO_IP,
+		       in6 ? IPV6_MTU : IP_MTU, &mtu, &len) < 0)
+		mtu = ETHERMTU;
+	if (fd >= 0)
+		close(fd);
+	return mtu > headers ? mtu - headers : 0;
+}
+
 static void set_messages(struct vxlan *vxlan, const struct burst *burst)
 {
 	for (int i = 0; i < BURST_FRAMES; i++) {
@@ -266,6 +293,7 @@ static struct vxlan *vxlan_new(struct net *net,
 	if (!vxlan)
 		return NULL;
 	vxlan->vni = config->vni;
+	vxlan->mtu = inner_mtu(&config->local, &config->remotes[0]);
 	vxlan->remotes.n = config->n_remotes;
 	memcpy(vxlan->remotes.at, config->remotes,
 	       config->n_remotes * sizeof(*config->remotes));

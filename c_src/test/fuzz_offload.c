@@ -14,7 +14,7 @@ static struct frame_offload header_of(const uint8_t *bytes)
 {
 	return (struct frame_offload){
 		.flags = bytes[0],
-		.gso_type = bytes[1] % 8 == 7 ? bytes[2] : bytes[1] % 5,
+		.gso_type = bytes[1] % 8 == 7 ? bytes[2] : bytes[1] % 6,
 		.hdr_len = bytes[3],
 		.gso_size = (uint16_t)(bytes[4] << 8 | bytes[5]),
 		.csum_start = (uint16_t)(bytes[6] << 8 | bytes[7]),
@@ -22,24 +22,26 @@ static struct frame_offload header_of(const uint8_t *bytes)
 	};
 }
 
-/* Headers of TCP with one byte changed, if any: few inputs come so far. */
+/* Headers of TCP or UDP with one byte changed, if any: few inputs come so far.
+ */
 static void nearly_good(struct frame *frame, uint8_t *bytes, uint8_t how)
 {
 	static const uint8_t ipv4[] = {0x08, 0x00, 0x45};
 	static const uint8_t ipv6[] = {0x86, 0xdd, 0x60};
-	bool v6 = how & 2;
+	bool v6 = how & 2, udp = frame->offload.gso_type == OFFLOAD_GSO_UDP_L4;
 	uint32_t transport = v6 ? 54 : 34;
 
 	if (frame->len < transport + 20)
 		return;
 	memcpy(bytes + 12, v6 ? ipv6 : ipv4, 3);
-	bytes[23] = 6;
+	bytes[23] = udp ? 17 : 6;
 	bytes[transport + 12] = (uint8_t)(how << 2 | 0x50);
 	bytes[how % 64 % frame->len] ^= how >> 6;
 	frame->offload.flags = FRAME_NEEDS_CSUM;
-	frame->offload.gso_type = v6 ? 4 : 1;
+	if (!udp)
+		frame->offload.gso_type = v6 ? 4 : 1;
 	frame->offload.csum_start = (uint16_t)transport;
-	frame->offload.csum_offset = 16;
+	frame->offload.csum_offset = udp ? 6 : 16;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

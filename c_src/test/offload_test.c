@@ -11,7 +11,7 @@
 /* What is wanted, built field by field, and compared byte for byte. */
 struct packet {
 	unsigned int tags; /* VLAN tags */
-	bool v6;
+	bool v6, udp;
 	unsigned int options; /* bytes of TCP options */
 	uint16_t id;
 	uint32_t seq;
@@ -62,49 +62,81 @@ static uint32_t put_ethernet(uint8_t *at, const struct packet *p)
 	return n + 2;
 }
 
-static uint32_t put_ip(uint8_t *at, const struct packet *p, uint32_t tcp_len)
+static uint8_t protocol_of(const struct packet *p)
+{
+	return p->udp ? 17 : 6;
+}
+
+static uint32_t put_ip(uint8_t *at, const struct packet *p, uint32_t len)
 {
 	if (p->v6) {
 		memcpy(at, ipv6, sizeof(ipv6));
-		put16(at + 4, tcp_len);
+		at[6] = protocol_of(p);
+		put16(at + 4, len);
 		memset(at + 8, 0xfe, 16);
 		memset(at + 24, 0x3d, 16);
 		return 40;
 	}
 	memcpy(at, ipv4, sizeof(ipv4));
-	put16(at + 2, tcp_len + 20);
+	at[9] = protocol_of(p);
+	put16(at + 2, len + 20);
 	put16(at + 4, p->id);
 	put16(at + 10, ~add(0, at, 20));
 	return 20;
 }
 
-static uint32_t pseudo(const uint8_t *ip, bool v6, uint32_t len)
+static uint32_t pseudo(const uint8_t *ip, const struct packet *p, uint32_t len)
 {
-	uint32_t sum = v6 ? add(0, ip + 8, 32) : add(0, ip + 12, 8);
+	uint32_t sum = p->v6 ? add(0, ip + 8, 32) : add(0, ip + 12, 8);
 
-	return sum + 6 + len;
+	return sum + protocol_of(p) + len;
 }
 
-/* The packet as the wire should have it; returns its length. */
-static uint32_t build(uint8_t *at, const struct packet *p)
+static uint32_t header_of(const struct packet *p)
 {
-	uint32_t tcp_len = 20 + p->options + p->payload;
-	uint32_t network = put_ethernet(at, p), n;
-	uint8_t *tcp;
+	return p->udp ? 8 : 20 + p->options;
+}
 
-	n = network + put_ip(at + network, p, tcp_len);
-	tcp = at + n;
+static uint32_t csum_offset(const struct packet *p)
+{
+	return p->udp ? 6 : 16;
+}
+
+static void put_tcp(uint8_t *tcp, const struct packet *p)
+{
 	memcpy(tcp, tcp_start, sizeof(tcp_start));
 	put16(tcp + 4, p->seq >> 16);
 	put16(tcp + 6, p->seq);
 	tcp[12] = (uint8_t)((20 + p->options) / 4 << 4);
 	tcp[13] = p->flags;
 	memset(tcp + 20, 1, p->options);
+}
+
+static void put_udp(uint8_t *udp, uint32_t len)
+{
+	memcpy(udp, tcp_start, 4);
+	put16(udp + 4, len);
+	put16(udp + 6, 0);
+}
+
+/* The packet as the wire should have it; returns its length. */
+static uint32_t build(uint8_t *at, const struct packet *p)
+{
+	uint32_t len = header_of(p) + p->payload;
+	uint32_t network = put_ethernet(at, p), n;
+	uint8_t *transport;
+
+	n = network + put_ip(at + network, p, len);
+	transport = at + n;
+	if (p->udp)
+		put_udp(transport, len);
+	else
+		put_tcp(transport, p);
 	for (uint32_t i = 0; i < p->payload; i++)
-		tcp[20 + p->options + i] = pattern(p->from + i);
-	put16(tcp + 16,
-	      ~add(pseudo(at + network, p->v6, tcp_len), tcp, tcp_len));
-	return n + tcp_len;
+		transport[header_of(p) + i] = pattern(p->from + i);
+	put16(transport + csum_offset(p),
+	      ~add(pseudo(at + network, p, len), transport, len));
+	return n + len;
 }
 
 static uint32_t transport_of(const struct packet *p)
@@ -121,8 +153,10 @@ static struct frame unfinished(uint8_t *at, const struct packet *p,
 	uint8_t gso =
 		p->v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4;
 
-	put16(at + transport + 16,
-	      add(pseudo(at + network, p->v6, len - transport), NULL, 0));
+	if (p->udp)
+		gso = OFFLOAD_GSO_UDP_L4;
+	put16(at + transport + csum_offset(p),
+	      add(pseudo(at + network, p, len - transport), NULL, 0));
 	return (struct frame){
 		.bytes = at,
 		.len = len,
@@ -131,7 +165,7 @@ static struct frame unfinished(uint8_t *at, const struct packet *p,
 			    .hdr_len = 0, /* a hint that nobody needs */
 			    .gso_size = gso_size,
 			    .csum_start = (uint16_t)transport,
-			    .csum_offset = 16},
+			    .csum_offset = (uint16_t)csum_offset(p)},
 	};
 }
 
@@ -238,6 +272,25 @@ static void a_large_packet_stays_one(void)
 		CHECK(!offload_check(&frame));
 		offload_whole(&frame, got);
 		CHECK(len == frame.len && !memcmp(got, wanted, len));
+	}
+}
+
+/* A datagram each, the last one as short as it is. */
+static void udp_is_cut_into_datagrams(void)
+{
+	static const uint32_t payloads[] = {0, 1, 1199, 1200, 1201, 60000};
+
+	for (unsigned int i = 0; i < 6 * 6; i++) {
+		struct packet p = {
+			.tags = i % 3,
+			.v6 = i / 3 % 2,
+			.udp = true,
+			.id = 0xfffe,
+			.payload = payloads[i / 6],
+		};
+
+		expect_segments(&p, 1200, false);
+		expect_segments(&p, 1200, true);
 	}
 }
 
@@ -379,6 +432,9 @@ static void headers_that_do_not_fit_are_refused(void)
 	BAD((void)0);
 	bytes[12] = 8;
 	CHECK(!offload_check(&good));
+	BAD(bad.offload.gso_type = OFFLOAD_GSO_UDP_L4);
+	BAD(bad.offload.gso_type = OFFLOAD_GSO_UDP_L4;
+	    bad.offload.csum_offset = 6);
 	good.offload.gso_type = 0;
 	BAD(bad.offload.csum_start = 13);
 	BAD(bad.offload.csum_start = (uint16_t)(good.len - 17));
@@ -392,6 +448,7 @@ int main(void)
 {
 	RUN(tcp_is_cut_as_a_card_would);
 	RUN(a_large_packet_stays_one);
+	RUN(udp_is_cut_into_datagrams);
 	RUN(the_smallest_segments_are_cut);
 	RUN(a_segment_from_a_capture);
 	RUN(a_checksum_is_completed);
