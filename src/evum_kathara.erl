@@ -28,6 +28,7 @@
 %% What the switch with the uplink is called, and its guests' subnet.
 -define(UPLINK, <<"uplink">>).
 -define(UPLINK_SUBNET, "192.168.214.0/24").
+-define(UPLINK_SUBNET6, "fd6b:6174:6861::/64").
 -define(UPLINK_GATEWAY, <<"192.168.214.1">>).
 -define(UPLINK_RESOLVER, <<"192.168.214.3">>).
 %% Guests have addresses of that subnet from here on, by hand.
@@ -236,7 +237,7 @@ with_uplink([], _Context, Lab) ->
     Lab;
 with_uplink(Uplink, #{statements := Statements}, #{switches := Switches, links := Links} = Lab) ->
     Switch = #{
-        uplink => {nat, #{subnet => ?UPLINK_SUBNET}},
+        uplink => {nat, #{subnet => ?UPLINK_SUBNET, subnet6 => ?UPLINK_SUBNET6}},
         forwards => [
             {Protocol, {"127.0.0.1", Host}, {uplink_address(N), Guest}}
          || {Name, N} <- Uplink, {Host, Guest, Protocol} <- all(port, Name, Statements)
@@ -345,7 +346,7 @@ run(Image, Scripts) ->
         end,
     [
         iolist_to_binary([
-            "r=0\n",
+            "r=0\nmkdir -p /var/log\n",
             [
                 io_lib:format(
                     "~s -x ~s >>/var/log/~s.log 2>&1 || { r=$?; tail -n ~b /var/log/~s.log; }~n",

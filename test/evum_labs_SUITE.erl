@@ -96,6 +96,10 @@ step({link, {Machine, Interface} = End, How}, Lab) ->
     Port = {atom_to_binary(Machine), atom_to_binary(Interface)},
     [Other] = [B || #{ends := {A, B}} <- Links, A =:= Port] ++ [A || #{ends := {A, B}} <- Links, B =:= Port],
     ok = evum_lab:set_link(Pid, End, Other, #{up => How =:= up});
+step({partition, Groups}, #{lab := Lab}) ->
+    ok = evum_lab:partition(Lab, Groups);
+step(heal, #{lab := Lab}) ->
+    ok = evum_lab:heal(Lab);
 step({kill, Machine}, Lab) ->
     ok = evum_lab:kill(maps:get(lab, Lab), Machine);
 step({boot, Machine}, Lab) ->
