@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
 .PHONY: images image-tiny image-debian image-erlang
-.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-nat bench-impair
+.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-capture bench-nat bench-impair
 
 all: compile
 
@@ -96,6 +96,10 @@ bench-impair:
 	@$(REBAR3) compile
 	@$(MAKE) --no-print-directory -C c_src ../build/impair_load
 	@bench/impair
+
+# A million frames with and without a capture.
+bench-capture: compile
+	@bench/capture
 
 doc: compile
 	@$(REBAR3) edoc
