@@ -17,6 +17,7 @@
 -export([apply/2, add/3, add_switch/3, remove/2, connect/3, connect/4, disconnect/3, set_link/4]).
 -export([kill/2, boot/2, restart/2]).
 -export([partition/2, heal/1, play/2, ping_all/1]).
+-export([ports/1, graph/2, graph/3]).
 -export([linear/2, ring/1, star/1, tree/2, mesh/1, fat_tree/1, random/3]).
 -export([export/2]).
 
@@ -346,6 +347,50 @@ ping_all(Lab) ->
             Error;
         {_, {error, _} = Error} ->
             Error
+    end.
+
+%% @doc Where the interfaces of machines that run are plugged in, for {@link
+%% evum_switch}, such as to capture there. What is set with
+%% `evum_switch:set_port/3' and so on, lasts until the lab sets the port again.
+-spec ports(lab()) ->
+    {ok, #{evum_lab_spec:port_id() => {Switch :: pid(), evum_fdb:port_id()}}} | {error, no_lab | stopping}.
+ports(Lab) ->
+    case call(Lab, ports) of
+        {ok, Ports} -> {ok, maps:from_list([{Id, {Switch, Port}} || {Id, Switch, Port} <- Ports])};
+        {error, _} = Error -> Error
+    end.
+
+%% @equiv graph(Lab, Format, #{})
+-spec graph(lab() | description(), evum_lab_graph:format()) -> {ok, binary()} | error().
+graph(Lab, Format) ->
+    graph(Lab, Format, #{}).
+
+%% @doc Draw a lab, one that runs or a description: machines with their addresses,
+%% switches, and links with their impairments; machines that do not run are grey.
+%% With `rates => true' it takes a second more, in which what passes is measured.
+-spec graph(lab() | description(), evum_lab_graph:format(), #{rates => boolean()}) -> {ok, binary()} | error().
+graph(Lab, Format, Options) when Format =:= dot; Format =:= svg ->
+    case is_map(Lab) orelse {is_pid(Lab), call(Lab, description)} of
+        {_, {ok, _, Spec}} ->
+            {ok, evum_lab_graph:draw(Format, Spec, seen(Lab, Spec, Options))};
+        {true, {error, _} = Error} ->
+            Error;
+        _ ->
+            case read(Lab) of
+                {ok, Spec} -> {ok, evum_lab_graph:draw(Format, Spec, #{})};
+                {error, _} = Error -> Error
+            end
+    end.
+
+seen(Lab, Spec, Options) ->
+    Down =
+        case call(Lab, info) of
+            #{machines := Machines} -> [Name || {Name, #{status := Status}} <- maps:to_list(Machines), Status =/= up];
+            {error, _} -> []
+        end,
+    case {maps:get(rates, Options, false), ports(Lab)} of
+        {true, {ok, Ports}} -> #{down => Down, rates => evum_lab_rates:measure(Ports, Spec)};
+        _ -> #{down => Down}
     end.
 
 %%% Shapes: descriptions for start/1 -------------------------------------------

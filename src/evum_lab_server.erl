@@ -161,10 +161,8 @@ handle_call({partition, Partition}, _From, #state{machines = Machines} = State) 
     end;
 handle_call({play, Steps}, _From, #state{name = Name} = State) ->
     {reply, evum_lab_play:start_link(self(), Name, Steps), State};
-handle_call({switch, Which}, _From, #state{net = Net} = State) ->
-    {reply, evum_lab_net:switch(Which, Net), State};
-handle_call({ports, Name}, _From, #state{machines = Machines} = State) ->
-    {reply, ports(Name, maps:get(Name, Machines, none), State), State}.
+handle_call(ports, _From, State) ->
+    {reply, {ok, where_ports(State)}, State}.
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}}.
@@ -466,16 +464,28 @@ part(Ports, #state{cuts = Cuts, lab = Lab, net = Net} = State) ->
     ).
 
 %% A machine's ports that are up, and how they are to be.
-ports(Name, #machine{os_pid = OsPid, homes = Homes}, #state{lab = Lab, net = Net}) when is_integer(OsPid) ->
+ports(Name, Machine, #state{lab = Lab} = State) ->
+    [{Home, Port, setting({Name, Interface}, Home, Lab)} || {Interface, Home, Port} <- plugged(Machine, State)].
+
+plugged(#machine{os_pid = OsPid, homes = Homes}, #state{net = Net}) when is_integer(OsPid) ->
     Sorted = evum_lab_spec:sorted(Homes),
     [
-        {Home, Port, setting({Name, Interface}, Home, Lab)}
+        {Interface, Home, Port}
      || {Interface, Home} <- Sorted,
         N <- [length([I || {I, H} <- Sorted, H =:= Home, {byte_size(I), I} =< {byte_size(Interface), Interface}])],
         {ok, Port} <- [evum_lab_net:port(Home, OsPid, N, Net)]
     ];
-ports(_Name, _Machine, _State) ->
+plugged(_Machine, _State) ->
     [].
+
+%% The ports of interfaces that are up, each with its switch.
+where_ports(#state{machines = Machines, net = Net} = State) ->
+    [
+        {{Name, Interface}, Switch, Port}
+     || {Name, Machine} <- maps:to_list(Machines),
+        {Interface, Home, Port} <- plugged(Machine, State),
+        {ok, Switch} <- [evum_lab_net:switch(Home, Net)]
+    ].
 
 %% On a wire each end delays, loses and so on what comes in from its machine; at
 %% a switch there is the one port for both directions.

@@ -26,6 +26,7 @@
     partition_behind_routers/1,
     play/1,
     ping_all/1,
+    drawn/1,
     shutdown_commands/1,
     bad_requests/1,
     server_is_killed/1,
@@ -55,6 +56,7 @@ groups() ->
             partition_behind_routers,
             play,
             ping_all,
+            drawn,
             shutdown_commands,
             bad_requests,
             server_is_killed,
@@ -420,6 +422,26 @@ ping_all(Config) ->
     {ok, Parted} = evum_lab:ping_all(Lab),
     ?assertEqual([{<<"h1">>, <<"h2">>}, {<<"h2">>, <<"h1">>}], Reached(Parted)),
     ?assertNot(is_map_key(<<"h4">>, Parted)).
+
+%% With what passes, and what does not run.
+drawn(Config) ->
+    Lab = start(triangle(Config)),
+    {ok, A} = evum_lab:machine(Lab, a),
+    {ok, Ports} = evum_lab:ports(Lab),
+    ?assertEqual([{<<"a">>, <<"eth0">>}, {<<"a">>, <<"eth1">>}, {<<"b">>, <<"eth0">>}, {<<"b">>, <<"eth1">>}, {<<"c">>, <<"eth0">>}],
+        lists:sort(maps:keys(Ports))),
+    ok = evum_lab:kill(Lab, c),
+    {ok, 0, _} = evum:cmd(A, "ping -s 1000 -i 0.05 10.0.1.2 >/dev/null 2>&1 &"),
+    Rates = evum_test:await(fun() ->
+        {ok, Dot} = evum_lab:graph(Lab, dot, #{rates => true}),
+        case re:run(Dot, "\"m/a\" -- \"m/b\" .*label=\"[0-9.]+ kbit/s / [0-9.]+ kbit/s\"", [{capture, none}]) of
+            match -> Dot;
+            nomatch -> false
+        end
+    end),
+    ?assertMatch({match, _}, re:run(Rates, "\"m/c\" .*color=grey")),
+    ?assertMatch({ok, <<"<svg", _/binary>>}, evum_lab:graph(Lab, svg)),
+    ?assertEqual({error, [{{file, "/no/such"}, {unreadable, enoent}}]}, evum_lab:graph("/no/such", svg)).
 
 shutdown_commands(Config) ->
     Dir = ?config(priv_dir, Config),
