@@ -343,14 +343,10 @@ defaults() ->
 info(Machine) ->
     with(Machine, fun evum_vm:info/1).
 
-%% @doc All machines of this node.
+%% @doc All machines of this node, whoever has started them.
 -spec list() -> [pid()].
 list() ->
-    try supervisor:which_children(evum_vm_sup) of
-        Children -> [Pid || {_, Pid, _, _} <- Children, is_pid(Pid)]
-    catch
-        exit:{noproc, _} -> []
-    end.
+    evum_registry:machines().
 
 %%% ---------------------------------------------------------------------------
 

@@ -41,7 +41,7 @@ serve(Socket, Id, Bytes) ->
     end.
 
 %% @private
--spec work([string()], evum_cli:io()) -> no_return().
+-spec work([string()], evum_cli_io:io()) -> no_return().
 work(Words, Io) ->
     exit({status, evum_cli:run(Words, Io)}).
 

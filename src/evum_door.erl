@@ -156,7 +156,7 @@ decode(Packet) ->
 request({Id, run, Words}, Socket) when is_integer(Id), Id >= 0, is_binary(Words) ->
     evum_client:serve(Socket, Id, Words);
 request({Id, console, Name}, Socket) when is_integer(Id), Id >= 0, is_binary(Name) ->
-    case evum_cli:machine(unicode:characters_to_list(Name)) of
+    case evum_cli_machines:find(unicode:characters_to_list(Name)) of
         {ok, Machine} ->
             _ = evum_attach:socket(Machine, Socket),
             ok;

@@ -12,8 +12,8 @@
 %% that take a lab return `{error, no_lab}' where it does not run.
 -module(evum_lab).
 
--export([check/1, read/1]).
--export([start/1, start/2, stop/1, list/0, info/1, machine/2, watch/1]).
+-export([check/1, read/1, load/1]).
+-export([start/1, start/2, stop/1, list/0, info/1, machine/2, links/1, watch/1]).
 -export([apply/2, add/3, add_switch/3, remove/2, connect/3, connect/4, disconnect/3, set_link/4]).
 -export([kill/2, boot/2, restart/2]).
 -export([partition/2, heal/1, play/2, ping_all/1]).
@@ -50,6 +50,8 @@ read(Description) ->
         {error, _} = Error -> Error
     end.
 
+%% @doc A description as it is written, a map; that of a file or folder is read.
+-spec load(description()) -> {ok, term()} | {error, [evum_lab_spec:problem(), ...]}.
 load(Path) when is_list(Path), Path =/= []; is_binary(Path) ->
     case filelib:is_dir(Path) of
         true -> evum_kathara:read(Path);
@@ -203,6 +205,14 @@ info(Lab) ->
     {ok, pid()} | {error, no_lab | stopping | {no_machine | not_running, evum_lab_spec:name()}}.
 machine(Lab, Name) ->
     call(Lab, {machine, name(Name)}).
+
+%% @doc The links of a lab, each as its two ends.
+-spec links(lab()) -> [{evum_lab_spec:link_end(), evum_lab_spec:link_end()}] | {error, no_lab}.
+links(Lab) ->
+    case call(Lab, description) of
+        {ok, _, #{links := Links}} -> [Ends || #{ends := Ends} <- Links];
+        {error, _} = Error -> Error
+    end.
 
 %% @doc Get each step of a lab's as a message, see {@link start_options()}.
 -spec watch(lab()) -> ok | {error, no_lab}.

@@ -58,7 +58,7 @@
 %% impairments, in both directions: those of {@link evum_impair}.
 -module(evum_lab_spec).
 
--export([parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1, format/1]).
+-export([impairments/0, parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1, format/1]).
 
 -export_type([lab/0, machine/0, interface/0, switch/0, link/0, link_end/0, name/0]).
 -export_type([port_id/0, domain/0, thing/0, problem/0]).
@@ -150,6 +150,11 @@
         | {unreadable, Posix :: atom()}
         | {line, Line :: pos_integer(), Text :: binary()}
         | term()}.
+
+%% @doc The options of a link that are impairments.
+-spec impairments() -> [atom()].
+impairments() ->
+    ?IMPAIRMENTS.
 
 %% @equiv parse(Description, #{})
 -spec parse(term()) -> {ok, lab()} | {error, [problem(), ...]}.

@@ -7,7 +7,7 @@
 -behaviour(gen_server).
 
 -export([start_link/0, claim/1, share/2, whereis/1, with_mac/1, list/0]).
--export([switches/0, machine/1]).
+-export([switches/0, machines/0, machine/1]).
 -export([init/1, handle_call/3, handle_cast/2, handle_info/2]).
 
 -export_type([key/0]).
@@ -20,6 +20,7 @@
     | {control_of | dhcp_of, Switch :: pid()}
     | {switch, pid()}
     | {os_pid, pos_integer()}
+    | {machine, pid()}
     | {Kind :: atom(), Thing :: term(), Sharer :: pid()}.
 
 -record(state, {monitors = #{} :: #{pid() => {reference(), [key()]}}}).
@@ -65,6 +66,15 @@ list() ->
 -spec switches() -> [pid()].
 switches() ->
     lists:sort([Pid || [Pid] <- ets:match(?MODULE, {{switch, '$1'}, '_'})]).
+
+%% @doc All machines; none where the application does not run.
+-spec machines() -> [pid()].
+machines() ->
+    try
+        lists:sort([Pid || [Pid] <- ets:match(?MODULE, {{machine, '$1'}, '_'})])
+    catch
+        error:badarg -> []
+    end.
 
 %% @doc The machine whose kernel is a process of the host, and what to call it:
 %% its name or, where it has none, its pid.

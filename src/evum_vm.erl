@@ -220,6 +220,7 @@ handle_continue(start, State) ->
     end.
 
 claim(#state{machine = #{name := Name, interfaces := Interfaces} = Machine} = State) ->
+    ok = evum_registry:claim({machine, self()}),
     case Name =:= none orelse evum_registry:claim({name, Name}) of
         {error, _} ->
             {error, {bad_option, name, Name}};

@@ -7,10 +7,10 @@
 
 -compile([export_all, nowarn_export_all]).
 
-suite() -> [{timetrap, {minutes, 3}}].
+suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
-    [machines, exec_status, exec_output, exec_input, exec_is_left, wrong_calls, host, completions].
+    [machines, exec_status, exec_output, exec_input, exec_is_left, wrong_calls, host, completions, labs, a_node_of_its_own].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -123,10 +123,107 @@ wrong_calls(_Config) ->
             ?assertMatch(match, match(Help, "^  " ++ Name ++ " ")),
             ?assertMatch({0, "usage: evum " ++ _}, evum(Name ++ " --help"))
         end
-     || #{name := Name} <- evum_cli:commands()
+     || #{name := Name} <- evum_cli_commands:all()
     ],
     %% no node is there
     ?assertMatch({1, _}, sh("EVUM_NODE=evum-0-0-0 " ++ evum_test:top() ++ "/bin/evum exec r true")).
+
+%% A lab from its file: up, changed, and down; what is wrong with one is told.
+labs(Config) ->
+    Lab = fun(Name, Text) ->
+        File = filename:join(?config(priv_dir, Config), Name),
+        ok = file:write_file(File, Text),
+        File
+    end,
+    Two = Lab("two.lab", two_machines()),
+    ?assertEqual({0, ""}, evum("check " ++ Two)),
+    {0, Up} = evum("up " ++ Two),
+    ?assertMatch(match, match(Up, "2 up")),
+    ?assertEqual({0, "two                  running    2 of 2 machines up"}, evum("labs")),
+    %% by its name in the lab, or with the lab's
+    ?assertMatch({0, "tiny" ++ _}, evum("exec a 'echo tiny'")),
+    ?assertMatch({0, "tiny" ++ _}, evum("exec two.a 'echo tiny'")),
+    ?assertEqual({0, ["a b", "a - yes", "b yes -"]}, spaced(evum("ping-all"))),
+    ?assertEqual({0, ""}, evum("link a:eth0 down")),
+    ?assertEqual({1, ["a b", "a - NO", "b NO -"]}, spaced(evum("ping-all two"))),
+    ?assertEqual({0, ""}, evum("link a:eth0 up")),
+    ?assertEqual({0, ""}, evum("link two.a:eth0 delay 1ms loss 100%")),
+    ?assertMatch({1, _}, evum("ping-all")),
+    ?assertEqual({0, ""}, evum("link a:eth0 perfect")),
+    ?assertEqual({0, ""}, evum("partition a b")),
+    ?assertMatch({1, _}, evum("ping-all")),
+    ?assertEqual({0, ""}, evum("heal")),
+    ?assertMatch({0, _}, evum("ping-all")),
+    %% bad input
+    ?assertEqual({2, "evum link: 10 is no time, such as 10ms"}, evum("link a:eth0 delay 10")),
+    ?assertEqual({1, "evum: a:eth9: there is no link"}, evum("link a:eth9 up")),
+    ?assertMatch({2, "evum link: a is no interface" ++ _}, evum("link a up")),
+    ?assertMatch({3, _}, evum("link z:eth0 up")),
+    ?assertMatch({3, _}, evum("partition z a")),
+    ?assertMatch({2, _}, evum("partition --one-way a")),
+    ?assertMatch({3, _}, evum("down nobody")),
+    %% a second one of the same machines, under another name
+    {0, _} = evum("up --name=deux " ++ Two),
+    ?assertEqual({2, "evum: which one of deux, two?"}, sorted(evum("down"))),
+    ?assertMatch({2, "evum: which a? It takes LAB.NAME" ++ _}, evum("link a:eth0 up")),
+    ?assertEqual({0, ""}, evum("down two")),
+    ?assertEqual({0, ""}, evum("down")),
+    ?assertEqual({0, ""}, evum("labs")),
+    ?assertEqual([], evum:list()),
+    Bad = Lab("bad.lab", "#{machines => #{a => #{image => tiny}}, links => [{{a, eth0}, {b, eth0}}, {{a, eth0}, s}]}."),
+    {1, Problems} = evum("check " ++ Bad),
+    ?assertEqual({1, Problems}, evum("up " ++ Bad)),
+    [?assertMatch(match, match(Problems, Word)) || Word <- ["^evum: .*b", "^evum: .*s"]],
+    ?assertMatch({1, "evum: /no/such.lab: " ++ _}, evum("up /no/such.lab")),
+    %% one whose startup fails ends the others, or not
+    Failing = Lab("failing.lab", [
+        "#{machines => #{a => #{image => tiny, startup => [\"echo so it is; exit 3\"]}, b => #{image => tiny}}}."
+    ]),
+    {1, Told} = evum("up " ++ Failing),
+    ?assertMatch(match, match(Told, "so it is")),
+    ?assertEqual({0, ""}, evum("labs")),
+    {1, _} = evum("up -k " ++ Failing),
+    ?assertMatch({0, "failing " ++ _}, evum("labs")),
+    ?assertEqual({0, "b"}, evum("exec b echo b")),
+    ?assertEqual({0, ""}, evum("down failing")).
+
+two_machines() ->
+    "#{machines => #{a => #{image => tiny}, b => #{image => tiny}}, links => [{{a, eth0}, {b, eth0}}],"
+    " addressing => {ipv4, \"10.0.0.0/8\"}}.".
+
+spaced({Status, Text}) ->
+    {Status, [string:join(string:lexemes(Line, " "), " ") || Line <- string:lexemes(Text, "\n")]}.
+
+sorted({Status, "evum: which one of " ++ Names}) ->
+    Sorted = lists:sort(string:lexemes(Names, ", ?")),
+    {Status, "evum: which one of " ++ lists:flatten(lists:join(", ", Sorted)) ++ "?"}.
+
+%% Where no node runs, one is started, and ends when nothing runs in it. Nodes are
+%% found by network namespace: in this one there is none.
+a_node_of_its_own(Config) ->
+    File = filename:join(?config(priv_dir, Config), "own.lab"),
+    Script = filename:join(?config(priv_dir, Config), "own.sh"),
+    ok = file:write_file(File, two_machines()),
+    ok = file:write_file(Script, [
+        "evum=", evum_test:top(), "/bin/evum; ip link set lo up\n"
+        "$evum up ", File, " 2>/dev/null || echo up $?\n",
+        "pid=$(sed -n 's/.* @evum-[0-9]*-\\([0-9]*\\)-.*/\\1/p' /proc/net/unix | head -n 1)\n"
+        "$evum exec a echo here; $evum down; echo down $?\n"
+        "n=0; while [ -d /proc/$pid ] && [ $n -lt 300 ]; do sleep 0.1; n=$((n+1)); done\n"
+        "[ -d /proc/$pid ] && { kill $pid; echo it stays; }; $evum exec a true; echo $?\n"
+    ]),
+    As =
+        case os:cmd("id -u") of
+            "0\n" -> "";
+            _ -> "-r "
+        end,
+    case os:cmd("unshare " ++ As ++ "-n true 2>&1") of
+        "" ->
+            Shown = os:cmd("unshare " ++ As ++ "-n bash " ++ Script ++ " 2>&1 </dev/null"),
+            ?assertEqual("here\ndown 0\nevum exec: no evum runs\n3\n", Shown);
+        Why ->
+            {skip, "no namespaces: " ++ Why}
+    end.
 
 host(_Config) ->
     {_, Doctor} = evum("doctor"),

@@ -1,0 +1,220 @@
+%% SPDX-License-Identifier: Apache-2.0
+%% @private
+%% @doc Commands about labs: `up', `down', `labs', `check', `link', `partition', `heal',
+%% `ping-all'.
+-module(evum_cli_labs).
+
+-export([do/4, names/0]).
+
+-define(FAILED, 1).
+-define(WRONG, 2).
+
+%% @doc Carry out a command.
+-spec do(string(), [string()], map(), evum_cli_io:io()) -> byte().
+do("up", [Given], Options, #{cwd := Cwd} = Io) ->
+    up(filename:absname(Given, Cwd), Options, Io);
+do("check", [Given], _, #{cwd := Cwd} = Io) ->
+    case evum_lab:check(filename:absname(Given, Cwd)) of
+        ok -> 0;
+        {error, Problems} -> problems(Problems, Io)
+    end;
+do("down", Names, _, Io) ->
+    with_lab(Names, Io, fun(Lab, _) ->
+        _ = evum_lab:stop(Lab),
+        0
+    end);
+do("labs", [], _, Io) ->
+    evum_cli_io:out(Io, [
+        io_lib:format("~-20ts ~-10w ~b of ~b machines up~n", [
+            Name, Phase, length([1 || #{status := up} <- maps:values(Machines)]), map_size(Machines)
+        ])
+     || #{name := Name, phase := Phase, machines := Machines} <- infos()
+    ]);
+do("link", [Port | Words], _, Io) ->
+    case link_options(Words) of
+        {ok, Options} -> link(Port, Options, Io);
+        {error, Text} -> evum_cli_io:err(Io, ["evum link: ", Text, "\n"], ?WRONG)
+    end;
+do("partition", Given, Options, Io) ->
+    Groups = [string:lexemes(Group, ",") || Group <- Given],
+    case {Options, Groups} of
+        {#{one_way := true}, [From, To]} -> partition(From ++ To, {one_way, From, To}, Io);
+        {#{one_way := true}, _} -> evum_cli_io:err(Io, "evum partition: --one-way is of two groups\n", ?WRONG);
+        _ -> partition(lists:append(Groups), Groups, Io)
+    end;
+do("heal", Names, _, Io) ->
+    with_lab(Names, Io, fun(Lab, _) -> done(evum_lab:heal(Lab), Io) end);
+do("ping-all", Names, _, Io) ->
+    with_lab(Names, Io, fun(Lab, _) -> ping_all(Lab, Io) end).
+
+%%% Labs --------------------------------------------------------------------------
+
+infos() ->
+    [Info#{lab => Lab} || Lab <- evum_lab:list(), #{} = Info <- [evum_lab:info(Lab)]].
+
+%% @doc The labs that run.
+-spec names() -> [string()].
+names() ->
+    lists:sort([unicode:characters_to_list(Name) || #{name := Name} <- infos()]).
+
+%% The one that is named, or else the only one.
+with_lab(Names, Io, Fun) ->
+    case {Names, infos()} of
+        {[], [#{lab := Lab} = Info]} ->
+            Fun(Lab, Info);
+        {[], []} ->
+            evum_cli_io:not_here(Io, "lab", "that runs");
+        {[], Several} ->
+            Known = lists:join(", ", [Name || #{name := Name} <- Several]),
+            evum_cli_io:err(Io, ["evum: which one of ", Known, "?\n"], ?WRONG);
+        {[Name], All} ->
+            case [Info || #{name := N} = Info <- All, unicode:characters_to_list(N) =:= Name] of
+                [#{lab := Lab} = Info] -> Fun(Lab, Info);
+                [] -> evum_cli_io:not_here(Io, "lab", Name)
+            end
+    end.
+
+up(Path, Options, Io) ->
+    case evum_lab:load(Path) of
+        {ok, #{} = Map} -> up_as(described(Map, Path, Options), Io);
+        {ok, Other} -> up_as(Other, Io);
+        {error, Problems} -> problems(Problems, Io)
+    end.
+
+described(Map, Path, Options) ->
+    Own = maps:merge(#{name => filename:rootname(filename:basename(Path))}, Map),
+    maps:merge(
+        Own,
+        maps:from_list(
+            [{name, Name} || {name, Name} <- maps:to_list(Options)] ++
+                [{all_or_nothing, false} || is_map_key(keep_going, Options)]
+        )
+    ).
+
+up_as(Description, Io) ->
+    Reporter = spawn_link(fun() -> report(Io, 0) end),
+    Started = evum_lab:start(Description, #{progress => Reporter}),
+    Reporter ! {self(), stop},
+    receive
+        {Reporter, stopped} -> ok
+    end,
+    case Started of
+        {ok, Lab} -> failures(evum_lab:info(Lab), Io);
+        {error, Problems} -> problems(Problems, Io)
+    end.
+
+%% A line that grows until the start is over.
+report(Io, Up) ->
+    receive
+        {evum_lab, _, {machine, _, up}} ->
+            _ = evum_cli_io:err(Io, io_lib:format("\r~b up", [Up + 1]), 0),
+            report(Io, Up + 1);
+        {evum_lab, _, {machine, Name, {failed, _}}} ->
+            _ = evum_cli_io:err(Io, io_lib:format("\r~ts failed~n", [Name]), 0),
+            report(Io, Up);
+        {Pid, stop} ->
+            _ = Up > 0 andalso evum_cli_io:err(Io, "\n", 0),
+            Pid ! {self(), stopped};
+        _ ->
+            report(Io, Up)
+    end.
+
+failures(#{machines := Machines}, Io) ->
+    problems(
+        [
+            {{machine, Name}, {start, Reason, maps:get(console, Machine, [])}}
+         || {Name, #{status := failed, reason := Reason} = Machine} <- maps:to_list(Machines)
+        ],
+        Io
+    ).
+
+problems([], _) ->
+    0;
+problems(Problems, Io) ->
+    evum_cli_io:err(Io, [["evum: ", evum_lab_spec:format(Problem), "\n"] || Problem <- Problems], ?FAILED).
+
+done(ok, _) -> 0;
+done({error, [_ | _] = Problems}, Io) -> problems(Problems, Io);
+done({error, Reason}, Io) -> evum_cli_io:failed(Io, "~tp", [Reason]).
+
+%%% Links -------------------------------------------------------------------------
+
+link_options(["up"]) ->
+    {ok, #{up => true}};
+link_options(["down"]) ->
+    {ok, #{up => false}};
+link_options(["perfect"]) ->
+    {ok, maps:from_list([{Key, none} || Key <- evum_lab_spec:impairments()])};
+link_options(Words) ->
+    case evum_netem:parse(Words) of
+        {ok, Options} ->
+            %% as tc does: what is not said is not there any more
+            None = maps:from_list([{Key, none} || Key <- evum_lab_spec:impairments()]),
+            {ok, maps:merge(None, Options)};
+        {error, Text} ->
+            {error, Text}
+    end.
+
+link(Given, Options, Io) ->
+    case string:split(Given, ":", trailing) of
+        [Name, Interface] ->
+            with_member(Name, Io, fun(Lab, Machine) ->
+                case [Ends || Ends <- evum_lab:links(Lab), is_end({Machine, Interface}, Ends)] of
+                    [{A, B}] -> done(evum_lab:set_link(Lab, A, B, Options), Io);
+                    [] -> evum_cli_io:failed(Io, "~ts: there is no link", [Given])
+                end
+            end);
+        [_] ->
+            evum_cli_io:err(Io, ["evum link: ", Given, " is no interface, such as r1:eth0\n"], ?WRONG)
+    end.
+
+is_end({Machine, Interface}, {A, B}) ->
+    End = {unicode:characters_to_binary(Machine), unicode:characters_to_binary(Interface)},
+    A =:= End orelse B =:= End.
+
+%% The lab of a machine, `NAME' or `LAB.NAME', and its name there.
+with_member(Name, Io, Fun) ->
+    Found = [
+        {Lab, Member}
+     || #{lab := Lab, name := LabName, machines := Machines} <- infos(),
+        Member <- [unicode:characters_to_list(M) || M <- maps:keys(Machines)],
+        lists:member(Name, [Member, unicode:characters_to_list(LabName) ++ "." ++ Member])
+    ],
+    case Found of
+        [{Lab, Member}] -> Fun(Lab, Member);
+        [] -> evum_cli_io:not_here(Io, "machine", Name);
+        _ -> evum_cli_io:err(Io, ["evum: which ", Name, "? It takes LAB.NAME\n"], ?WRONG)
+    end.
+
+partition([First | _], Partition, Io) ->
+    with_member(First, Io, fun(Lab, _) -> done(evum_lab:partition(Lab, Partition), Io) end);
+partition([], _, Io) ->
+    evum_cli_io:err(Io, "evum partition: it needs names of machines\n", ?WRONG).
+
+%%% The picture -------------------------------------------------------------------
+
+ping_all(Lab, Io) ->
+    case evum_lab:ping_all(Lab) of
+        {ok, Matrix} ->
+            Names = lists:sort(maps:keys(Matrix)),
+            Width = lists:max([1 | [string:length(Name) || Name <- Names]]),
+            Row = fun(From) ->
+                #{From := Reached} = Matrix,
+                [string:pad(From, Width), [[" ", string:pad(mark(To, Reached), Width)] || To <- Names], "\n"]
+            end,
+            Head = [string:pad("", Width), [[" ", string:pad(Name, Width)] || Name <- Names], "\n"],
+            _ = evum_cli_io:out(Io, [Head | lists:map(Row, Names)]),
+            case lists:member(false, lists:append([maps:values(Reached) || Reached <- maps:values(Matrix)])) of
+                true -> ?FAILED;
+                false -> 0
+            end;
+        {error, Reason} ->
+            done({error, Reason}, Io)
+    end.
+
+mark(To, Reached) ->
+    case Reached of
+        #{To := true} -> "yes";
+        #{To := false} -> "NO";
+        #{} -> "-"
+    end.
