@@ -115,8 +115,8 @@ static uint64_t *sender(struct forward *forward, struct net_port *port,
  * The VLAN that it is of, where its port has such. False where that is none of
  * the port's, or where the port has gone.
  */
-static bool classify(struct net *net, struct flow *flow,
-		     const struct frame *frame)
+__attribute__((noinline)) static bool
+classify(struct net *net, struct flow *flow, const struct frame *frame)
 {
 	struct net_port *port = flow->port;
 	bool has_tag;
@@ -202,19 +202,19 @@ static void copy_up(struct net *net, const struct flow *flow,
 
 static bool storm_has_room(const struct net *net, struct net_port *port)
 {
-	return !net->forward.storm_limit ||
-	       storm_admits(&port->storm, net->forward.storm_limit,
+	return storm_admits(&port->storm, net->forward.storm_limit,
 			    net->loop.now_ms);
 }
 
 bool forward_may_flood(struct net *net, struct net_port *port)
 {
+	if (!net->forward.storm_limit)
+		return true;
 	if (!storm_has_room(net, port)) {
 		port->counters[NETPORT_RX_STORM]++;
 		return false;
 	}
-	if (net->forward.storm_limit)
-		storm_count(&port->storm);
+	storm_count(&port->storm);
 	return true;
 }
 
@@ -226,7 +226,7 @@ static bool group_is_admitted(const struct net *net, const struct flow *flow)
 	if (net->forward.no_reserved &&
 	    (flow->to & MAC_RESERVED_MASK) == MAC_RESERVED)
 		reason = NETPORT_RX_RESERVED;
-	else if (!storm_has_room(net, flow->port))
+	else if (net->forward.storm_limit && !storm_has_room(net, flow->port))
 		reason = NETPORT_RX_STORM;
 	else
 		return true;
@@ -296,7 +296,7 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 	const struct flood *flood;
 	struct net_port *out;
 
-	if (policy_has_vlans(port) && !classify(net, &flow, frame))
+	if (policy_has_vlans(port->policy) && !classify(net, &flow, frame))
 		return FORWARD_TAKEN;
 	look_up(net, &flow, frame);
 	if (flow.to & MAC_GROUP && !group_is_admitted(net, &flow))
@@ -315,8 +315,8 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 		port->wait_for = 0;
 		if (!may_go_up)
 			return FORWARD_WAIT;
-		if (flow.to & MAC_GROUP)
-			forward_may_flood(net, port);
+		if (flow.to & MAC_GROUP && forward->storm_limit)
+			storm_count(&port->storm);
 		go_up(net, &flow, frame);
 		return FORWARD_TAKEN;
 	}
@@ -327,7 +327,7 @@ enum forward_verdict forward_frame(struct net *net, struct net_port *port,
 	}
 	if (flow.source)
 		flow.source->seen = (uint32_t)net->loop.now_ms;
-	if (flood && !forward_may_flood(net, port))
+	if (flood && forward->storm_limit && !forward_may_flood(net, port))
 		return FORWARD_TAKEN;
 	if (flow.hooks)
 		copy_up(net, &flow, frame, may_go_up);

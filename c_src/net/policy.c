@@ -27,11 +27,6 @@ void policy_free(struct net_port *port)
 	port->policy = NULL;
 }
 
-bool policy_has_vlans(const struct net_port *port)
-{
-	return port->policy && port->policy->vlans.aware;
-}
-
 static bool fits(const struct net_port *port, const struct frame *frame)
 {
 	return !port->policy->mtu ||

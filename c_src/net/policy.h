@@ -29,8 +29,11 @@ struct policy {
 int policy_set(struct net_port *port, const struct policy *policy);
 void policy_free(struct net_port *port);
 
-/* Is each frame of the port of a VLAN? */
-bool policy_has_vlans(const struct net_port *port);
+/* Is each frame of a port with that policy, if any, of a VLAN? */
+static inline bool policy_has_vlans(const struct policy *policy)
+{
+	return policy && policy->vlans.aware;
+}
 /* What is to be done of the port's policy before and after forward_frame(). */
 enum forward_verdict policy_input(struct net_port *port,
 				  const struct frame *frame, bool may_go_up);
