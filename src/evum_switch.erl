@@ -55,7 +55,8 @@
 %% port that it is isolated or blocked from; `rx_mtu' and `tx_mtu', longer than the port's MTU
 %% (or than 65535 with a tag); `rx_storm', more than may be flooded;
 %% `rx_reserved', to the addresses of BPDUs; `tx_mirrored', copies of another
-%% port's frames; and where there were any `rx_mac_limit' and `rx_hook_dropped'.
+%% port's frames; `tx_sockets', of `tx_dropped', what would have had `nat' open more
+%% sockets than it may; and where there were any `rx_mac_limit' and `rx_hook_dropped'.
 %% `rx_frames' are all that came while the port was up, those that were dropped by
 %% what it is set to included. The
 %% settings are those of {@link set_port/3}; `impair' is what {@link impair/4} made of
@@ -98,6 +99,7 @@
     rx_storm := non_neg_integer(),
     tx_mtu := non_neg_integer(),
     tx_mirrored := non_neg_integer(),
+    tx_sockets := non_neg_integer(),
     tx_down := non_neg_integer()
 }.
 
@@ -352,7 +354,8 @@ uplink(Switch, Kind, Options) ->
 
 %% @doc Hand connections, or datagrams, that come to an address and port of the
 %% host on to one of a guest. `{error, {forward, {Protocol, Host}, Errno}}':
-%% `eaddrinuse' where somebody listens there, `enotconn' where the switch has no
+%% `eaddrinuse' where somebody listens there, `eaddrnotavail' where that is no address of the
+%% host's, `enetunreach' where the guest's is not in the subnet, `enotconn' where the switch has no
 %% `nat', `eopnotsupp' for `udp' where that is restricted, `enobufs' beyond 1024
 %% of them.
 -spec forward(pid(), tcp | udp, Host, Guest) -> ok | {error, evum_uplink:error()} when

@@ -19,6 +19,7 @@ all() ->
         guest_reaches_the_host,
         host_reaches_the_guest,
         thousand_connections,
+        sockets_are_limited,
         files_arrive_whole,
         dhcp_without_uplink,
         passt_instead,
@@ -57,6 +58,7 @@ end_per_testcase(_Case, Config) ->
 guest_reaches_the_host(Config) -> there(guest_to_host, Config).
 host_reaches_the_guest(Config) -> there(host_to_guest, Config).
 thousand_connections(Config) -> there(thousand, Config).
+sockets_are_limited(Config) -> there(limited, Config).
 files_arrive_whole(Config) -> there(files, Config).
 dhcp_without_uplink(Config) -> there(dhcp_alone, Config).
 passt_instead(Config) -> there(passt, Config).
@@ -183,6 +185,65 @@ descriptors(Switch) ->
     Pid = integer_to_list(evum_switch_rig:evum_net_pid(Switch)),
     {ok, Fds} = file:list_dir(filename:join(["/proc", Pid, "fd"])),
     length(Fds).
+
+%% A guest that opens all it can: what is too much is dropped and counted, what it
+%% has goes on, and evum_net has descriptors left. A quarter of them is for each
+%% kind of socket.
+limited() ->
+    {ok, Switch} = evum_switch:start(),
+    Pid = integer_to_list(evum_switch_rig:evum_net_pid(Switch)),
+    evum_netns:sh(["prlimit --pid ", Pid, " --nofile=400"]),
+    {ok, Id} = evum_switch:uplink(Switch, nat, #{}),
+    R = evum_test:boot([], #{switch => Switch}),
+    _ = lease(R),
+    Tcp = sink(),
+    {ok, Sink} = gen_udp:open(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Udp} = inet:port(Sink),
+    [] = evum_test:sh(R, [
+        "( (n=0; while [ $n -lt 100 ] && exec {fd}<>/dev/tcp/192.168.213.1/", integer_to_list(Tcp),
+        "; do n=$((n+1)); done; echo opened $n; exec sleep 1000) & echo $! >/run/hold )"
+    ]),
+    _ = evum_test:await_line("opened 100$"),
+    ?assertEqual(0, too_many(Switch, Id)),
+    ?assertEqual([<<"124">>], another(R, Tcp)),
+    ?assert(too_many(Switch, Id) > 0),
+    [] = evum_test:sh(R, "kill $(cat /run/hold)"),
+    evum_test:await(fun() -> another(R, Tcp) =:= [<<"0">>] end),
+    Before = too_many(Switch, Id),
+    [] = evum_test:sh(R, [
+        "for i in $(seq 150); do echo x >/dev/udp/192.168.213.1/", integer_to_list(Udp), "; done"
+    ]),
+    %% Some have a port of the guest's that another had before.
+    evum_test:await(fun() -> too_many(Switch, Id) >= Before + 25 end),
+    ?assertEqual([<<"0">>], another(R, Tcp)),
+    ?assert(descriptors(Switch) < 300),
+    ok = evum_switch:stop(Switch).
+
+too_many(Switch, Id) ->
+    [N] = [N || #{id := I, tx_sockets := N} <- evum_switch:ports(Switch), I =:= Id],
+    N.
+
+%% Does one more connection come about? The status.
+another(R, Port) ->
+    evum_test:sh(R, [
+        "timeout 5 bash -c 'exec 3<>/dev/tcp/192.168.213.1/", integer_to_list(Port),
+        "' 2>/dev/null; echo $?"
+    ]).
+
+%% A port whose connections are taken, and closed when their other end is.
+sink() ->
+    {ok, Listener} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}, {backlog, 256}]),
+    {ok, Port} = inet:port(Listener),
+    Server = spawn_link(fun() -> sink(Listener) end),
+    ok = gen_tcp:controlling_process(Listener, Server),
+    Port.
+
+sink(Listener) ->
+    case gen_tcp:accept(Listener, 10) of
+        {ok, _} -> ok;
+        {error, timeout} -> receive {tcp_closed, _} -> ok after 0 -> ok end
+    end,
+    sink(Listener).
 
 %% A file each way, by IPv4 and IPv6, to an address of the host's. By IPv4 a guest
 %% with a virtio card leaves the cutting into segments to nobody.
@@ -359,9 +420,11 @@ bad_uplinks() ->
     ?assertEqual(
         {error, {overlap, "127.7.0.0/16", "lo"}}, Uplink(#{subnet => "127.7.0.0/16"})
     ),
+    ?assertEqual({error, {overlap, "::/64", "lo"}}, Uplink(#{subnet6 => "::/64"})),
     ?assertEqual(
         {error, {forward, {tcp, Host}, enotconn}}, evum_switch:forward(Switch, tcp, Host, Guest)
     ),
+    ?assertEqual([], evum_switch:ports(Switch)),
     ?assertEqual([], evum_switch:forwards(Switch)),
     {ok, Id} = Uplink(#{}),
     ?assertMatch([#{id := Id, kind := nat, rx_dropped := 0}], evum_switch:ports(Switch)),
@@ -371,6 +434,20 @@ bad_uplinks() ->
         {error, {forward, {tcp, Host}, eaddrinuse}}, evum_switch:forward(Switch, tcp, Host, Guest)
     ),
     ok = gen_tcp:close(Listener),
+    Bad = fun(Why, BadHost, BadGuest) ->
+        ?assertEqual(
+            {error, {forward, {tcp, BadHost}, Why}},
+            evum_switch:forward(Switch, tcp, BadHost, BadGuest)
+        )
+    end,
+    Bad(eaddrnotavail, {"192.0.2.1", 18080}, Guest),
+    Bad(enetunreach, Host, {"192.168.214.15", 80}),
+    Bad(enetunreach, {"::1", 18080}, {"fd00:1::15", 80}),
+    ?assertEqual(
+        {error, {bad_option, guest, {"::1", 80}}},
+        evum_switch:forward(Switch, tcp, Host, {"::1", 80})
+    ),
+    ?assertEqual([], evum_switch:forwards(Switch)),
     ok = evum_switch:forward(Switch, tcp, Host, Guest),
     ?assertEqual(
         {error, {forward, {tcp, Host}, eaddrinuse}}, evum_switch:forward(Switch, tcp, Host, Guest)

@@ -30,6 +30,7 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_RX_SPOOFED] = "rx_spoofed",
 	[NETPORT_TX_MTU] = "tx_mtu",
 	[NETPORT_TX_MIRRORED] = "tx_mirrored",
+	[NETPORT_TX_SOCKETS] = "tx_sockets",
 };
 
 /* In front of each frame of a backlog. */

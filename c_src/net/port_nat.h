@@ -2,7 +2,7 @@
 /*
  * port_nat - a port behind which is the world, without a privilege: libslirp
  * ends the guests' connections and opens sockets of its own for them. It also
- * answers for the gateway and the resolver, hands out addresses (DHCP, router
+ * answers for the gateway and the resolver, announces itself (router
  * advertisements), and listens at ports of the host that are forwarded.
  *
  *   guests -> netport -> slirp_input()             sockets of libslirp
@@ -19,6 +19,9 @@
  * What libslirp sends waits in `arriving' until the task hands it on in
  * bursts: it may send from within slirp_input(), while frames of others are
  * being handed on, and its buffer is gone when it returns.
+ *
+ * What a guest may have libslirp open is bounded (nat_limit.h): a frame that
+ * would open more is dropped, and counted as tx_sockets.
  */
 #ifndef EVUM_NET_PORT_NAT_H
 #define EVUM_NET_PORT_NAT_H
@@ -67,7 +70,8 @@ int nat_open(struct net *net, const struct nat_config *config, uint32_t *id);
  * Hand connections, or datagrams, to an address of the host on to one of a
  * guest. 0 or -errno: -ENOTCONN where the switch has no such port, -ENOBUFS
  * beyond NAT_FORWARDS_MAX, -EOPNOTSUPP for datagrams where the port is
- * restricted, -EADDRINUSE; -ENOENT where there is none to remove.
+ * restricted, -ENETUNREACH to what is in no subnet of guests, -EADDRINUSE;
+ * -ENOENT where there is none to remove.
  */
 int nat_forward(struct net *net, bool udp, const struct nat_address *host,
 		const struct nat_address *guest);

@@ -146,6 +146,9 @@ static void ends_with_a_connection_under_way(void)
 	CHECK(!nat_forward(&rig.net, false, &host, &guest));
 	CHECK(nat_forward(&rig.net, false, &host, &guest) == -EADDRINUSE);
 	CHECK(nat_forward(&rig.net, true, &host, &guest) == -EOPNOTSUPP);
+	guest = address(GUEST + 256, 7777);
+	CHECK(nat_forward(&rig.net, false, &host, &guest) == -ENETUNREACH);
+	guest = address(GUEST, 7777);
 	work();
 	fd = client(port);
 	CHECK(fd >= 0);
