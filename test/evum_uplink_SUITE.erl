@@ -396,7 +396,8 @@ passt() ->
     R = evum_test:boot([], #{switch => Switch}),
     ?assertEqual(<<"10.7.0.15">>, lease(R)),
     Port = page_server({127, 0, 0, 1}),
-    ?assertEqual([<<"a page">>], fetch(R, "10.7.0.1", Port)),
+    %% passt of 2023 may lose what comes right before the end of a connection.
+    evum_test:await(fun() -> fetch(R, "10.7.0.1", Port) =:= [<<"a page">>] end),
     [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
     evum_test:await(fun() -> echoes_tcp(17777) end),
     ?assertMatch([#{rx_bad := 0}], [P || #{id := I} = P <- evum_switch:ports(Switch), I =:= Id]),
