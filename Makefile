@@ -75,13 +75,15 @@ bench-boot: compile
 bench-console: compile
 	@bench/console
 
-# Beside uml_switch and vde_switch, in a network namespace of its own, where
-# the queues of datagram sockets may be longer.
+# Beside uml_switch, vde_switch and a bridge, in a network namespace of its own,
+# where the queues of datagram sockets may be longer, and taps can be made.
+ROUNDS ?= 10
 bench-switch:
 	@scripts/deps run bench
 	@$(REBAR3) compile
 	@$(MAKE) --no-print-directory -C c_src load
-	@unshare $$([ $$(id -u) = 0 ] || echo -r) -n bench/switch
+	@unshare $$([ $$(id -u) = 0 ] || echo -r) -n sh -c \
+		'bench/switch $(ROUNDS) && bench/guests $(ROUNDS)'
 
 # The way out, beside slirp4netns and passt, in namespaces of its own.
 bench-nat:

@@ -142,19 +142,33 @@ void vhost_again(struct vhost_queue *queue)
 	loop_task_add(queue->dev->loop, &queue->again, queue_task);
 }
 
-bool vhost_notify(struct vhost_queue *queue)
+bool vhost_show(struct vhost_queue *queue, bool *wanted)
+{
+	*wanted = virtq_publish(&queue->ring);
+	if (!guestmem_lost(&queue->dev->mem))
+		return true;
+	vhost_fail(queue->dev, -EFAULT, "");
+	return false;
+}
+
+void vhost_call(const struct vhost_queue *queue)
 {
 	static const uint64_t one = 1;
-	bool call = virtq_publish(&queue->ring);
 
-	if (guestmem_lost(&queue->dev->mem)) {
-		vhost_fail(queue->dev, -EFAULT, "");
-		return false;
-	}
 	/* A socket that is full holds calls that the guest has not seen. */
-	if (call && queue->call_fd >= 0)
+	if (queue->call_fd >= 0)
 		send(queue->call_fd, &one, sizeof(one),
 		     MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+bool vhost_notify(struct vhost_queue *queue)
+{
+	bool wanted;
+
+	if (!vhost_show(queue, &wanted))
+		return false;
+	if (wanted)
+		vhost_call(queue);
 	return true;
 }
 

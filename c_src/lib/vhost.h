@@ -154,6 +154,12 @@ void vhost_fail(struct vhost_dev *dev, int err, const char *what);
  * False where the device has ended over it (its memory had vanished).
  */
 bool vhost_notify(struct vhost_queue *queue);
+/*
+ * The two steps of it, for who knows better when: show, and say whether the
+ * guest wants to be woken; wake it. False as above.
+ */
+bool vhost_show(struct vhost_queue *queue, bool *wanted);
+void vhost_call(const struct vhost_queue *queue);
 /* Call kicked() once more, in the next turn of the loop. */
 void vhost_again(struct vhost_queue *queue);
 

@@ -26,6 +26,13 @@
  */
 #define TURN_SEGMENTS 512
 
+/*
+ * A driver wants to be woken once its frame has gone, to free it. For a short
+ * frame alone there is no haste: it is freed as well when the answer wakes the
+ * driver, or with the next frame. So one such call waits for so long, ms.
+ */
+#define CALL_LATER_MS 1
+
 /* Pieces of a burst; what is left must be enough for any chain. */
 #define PIECES (BURST_FRAMES * 24 + VIRTQ_CHAIN_MAX)
 
@@ -58,7 +65,8 @@ struct vhost_port {
 	struct vhost_queue queues[QUEUES];
 	bool held; /* paused: TX is looked at again once input is wanted */
 	bool room; /* netport wants to be told of room in RX */
-	struct loop_timer limit;
+	bool owed; /* a call for TX, by the time that `later' expires */
+	struct loop_timer limit, later;
 	struct loop_garbage garbage;
 };
 
@@ -76,6 +84,7 @@ static void vhost_free(struct loop_garbage *garbage)
 static void vhost_drop(struct vhost_port *vhost)
 {
 	loop_timer_cancel(&vhost->net->loop, &vhost->limit);
+	loop_timer_cancel(&vhost->net->loop, &vhost->later);
 	vhost_close(&vhost->dev);
 	vhost->net->connections--;
 	loop_defer(&vhost->net->loop, &vhost->garbage, vhost_free);
@@ -172,6 +181,37 @@ static int collect(struct vhost_port *vhost, struct vhost_burst *burst)
 	return more < 0 ? -EPROTO : (int)burst->n_chains;
 }
 
+static void call_owed(struct loop_timer *timer)
+{
+	struct vhost_port *vhost =
+		container_of(timer, struct vhost_port, later);
+
+	vhost->owed = false;
+	vhost_call(&vhost->queues[TX]);
+}
+
+/* Show the guest what of TX is done; false where the device has ended. */
+static bool give_back(struct vhost_port *vhost, bool no_haste)
+{
+	struct vhost_queue *queue = &vhost->queues[TX];
+	struct loop *loop = &vhost->net->loop;
+	bool wanted;
+
+	if (!vhost_show(queue, &wanted))
+		return false;
+	if (!wanted)
+		return true;
+	if (no_haste && !vhost->owed) {
+		vhost->owed = true;
+		loop_timer_set(loop, &vhost->later, CALL_LATER_MS, call_owed);
+		return true;
+	}
+	vhost->owed = false;
+	loop_timer_cancel(loop, &vhost->later);
+	vhost_call(queue);
+	return true;
+}
+
 /*
  * Switch a burst; give its chains back. False when that is all for now: the
  * port has gone down, or is paused.
@@ -192,7 +232,9 @@ static bool switch_burst(struct vhost_port *vhost, struct vhost_burst *burst)
 	virtq_rewind(&queue->ring, (uint16_t)(burst->n_chains - done));
 	for (unsigned int i = 0; i < done; i++)
 		virtq_put(&queue->ring, burst->chains[i], 0);
-	return vhost_notify(queue) && done == burst->n_chains;
+	return give_back(vhost, done == 1 && burst->n_frames &&
+					burst->frames[0].len <= FRAME_HEAD) &&
+	       done == burst->n_chains;
 }
 
 static void tx_kicked(struct vhost_port *vhost)

@@ -571,6 +571,55 @@ static void a_driver_may_start_again(void)
 	rig_close();
 }
 
+/* Calls that come until the timer for them has expired. */
+static unsigned int calls_in_the_end(struct card *card)
+{
+	unsigned int calls = 0;
+
+	while (rig.net.loop.timers) {
+		turn();
+		calls += front_calls(card->tx);
+	}
+	return calls + front_calls(card->tx);
+}
+
+/* Without EVENT_IDX: a call is wanted for each. */
+static void a_short_frame_alone_is_freed_later(void)
+{
+	bool waited = false;
+	struct card card;
+
+	rig_open();
+	card_open(&card,
+		  PLAIN_FEATURES & ~(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX));
+	memset(card.out, 2, HEADER + 60);
+	memset(card.out, 0, HEADER);
+	CHECK(calls_in_the_end(&card) == 0);
+	/* It may take longer than a call waits until we look: then again. */
+	for (int i = 0; i < 100 && !waited; i++) {
+		unsigned int at_once;
+
+		card_send(&card, 60);
+		at_once = front_calls(card.tx);
+		waited = !at_once;
+		CHECK(at_once + calls_in_the_end(&card) == 1);
+	}
+	CHECK(waited);
+	/* The second brings the call for both, at once. */
+	card_send(&card, 60);
+	card_send(&card, 60);
+	CHECK(front_calls(card.tx) > 0);
+	calls_in_the_end(&card);
+	/* A longer one is not kept. */
+	card_send(&card, 300);
+	CHECK(front_calls(card.tx) == 1);
+	card_send(&card, 60);
+	front_close(&card.front);
+	CHECK(settle());
+	CHECK(!rig.net.loop.timers);
+	rig_close();
+}
+
 int main(void)
 {
 	RUN(a_port_comes_and_goes);
@@ -584,5 +633,6 @@ int main(void)
 	RUN(a_bad_offload_is_counted);
 	RUN(broken_guests_cost_nobody_else);
 	RUN(a_driver_may_start_again);
+	RUN(a_short_frame_alone_is_freed_later);
 	UNIT_DONE();
 }
