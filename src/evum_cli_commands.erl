@@ -47,6 +47,15 @@ all() ->
             help => "tell which machine of a lab reaches which",
             text => "The exit status is 1 where one does not reach another."
         },
+        #{
+            name => "graph",
+            args => [{optional, "LAB"}],
+            options => [
+                #{name => dot, help => "for Graphviz, instead of SVG"},
+                #{name => rates, help => "with what passes, of a lab that runs"}
+            ],
+            help => "draw a lab, one that runs or a file or folder"
+        },
         #{name => "ls", args => [], help => "list the machines that run"},
         #{
             name => "ps",

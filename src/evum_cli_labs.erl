@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @private
 %% @doc Commands about labs: `up', `down', `labs', `check', `link', `partition', `heal',
-%% `ping-all'.
+%% `ping-all', `graph'.
 -module(evum_cli_labs).
 
 -export([do/4, names/0]).
@@ -45,7 +45,9 @@ do("partition", Given, Options, Io) ->
 do("heal", Names, _, Io) ->
     with_lab(Names, Io, fun(Lab, _) -> done(evum_lab:heal(Lab), Io) end);
 do("ping-all", Names, _, Io) ->
-    with_lab(Names, Io, fun(Lab, _) -> ping_all(Lab, Io) end).
+    with_lab(Names, Io, fun(Lab, _) -> ping_all(Lab, Io) end);
+do("graph", Given, Options, Io) ->
+    graph(Given, Options, Io).
 
 %%% Labs --------------------------------------------------------------------------
 
@@ -217,4 +219,25 @@ mark(To, Reached) ->
         #{To := true} -> "yes";
         #{To := false} -> "NO";
         #{} -> "-"
+    end.
+
+graph([Given], Options, #{cwd := Cwd} = Io) ->
+    Path = filename:absname(Given, Cwd),
+    case {lists:member(Given, names()), filelib:is_file(Path)} of
+        {true, _} -> with_lab([Given], Io, fun(Lab, _) -> draw(Lab, Options, Io) end);
+        {false, true} -> draw(Path, Options, Io);
+        {false, false} -> evum_cli_io:not_here(Io, "lab", Given)
+    end;
+graph([], Options, Io) ->
+    with_lab([], Io, fun(Lab, _) -> draw(Lab, Options, Io) end).
+
+draw(Lab, Options, Io) ->
+    Format =
+        case Options of
+            #{dot := true} -> dot;
+            #{} -> svg
+        end,
+    case evum_lab:graph(Lab, Format, #{rates => is_map_key(rates, Options)}) of
+        {ok, Text} -> evum_cli_io:out(Io, Text);
+        {error, Reason} -> done({error, Reason}, Io)
     end.

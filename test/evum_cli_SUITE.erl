@@ -162,6 +162,11 @@ labs(Config) ->
     ?assertMatch({3, _}, evum("partition z a")),
     ?assertMatch({2, _}, evum("partition --one-way a")),
     ?assertMatch({3, _}, evum("down nobody")),
+    {0, Dot} = evum("graph --dot"),
+    ?assertMatch(match, match(Dot, "^(strict )?graph ")),
+    {0, "<svg " ++ _} = evum("graph two"),
+    ?assertMatch({0, "<svg " ++ _}, evum("graph " ++ Two)),
+    ?assertMatch({3, _}, evum("graph nobody")),
     %% a second one of the same machines, under another name
     {0, _} = evum("up --name=deux " ++ Two),
     ?assertEqual({2, "evum: which one of deux, two?"}, sorted(evum("down"))),
