@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*{vsn, "\(.*\)"}.*/\1/p' src/evum.app.src)
 
 .PHONY: all compile deps demo shell test check doc clean install
 .PHONY: images image-tiny image-debian image-erlang
-.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-capture bench-nat bench-impair
+.PHONY: fuzz kernel kernel-smp bench-boot bench-console bench-switch bench-capture bench-nat bench-impair bench-lab
 
 all: compile
 
@@ -98,6 +98,14 @@ bench-impair:
 	@$(REBAR3) compile
 	@$(MAKE) --no-print-directory -C c_src ../build/impair_load
 	@bench/impair
+
+# Routers to their routes and a fat tree, beside Mininet, which needs root.
+bench-lab:
+	@scripts/deps run kernel image labs
+	@$(REBAR3) compile
+	@kernel/build
+	@rootfs/build debian
+	@unshare -n bench/lab $(ROUNDS)
 
 # A million frames with and without a capture.
 bench-capture: compile

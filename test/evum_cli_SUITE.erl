@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
-    [machines, exec_status, exec_output, exec_input, exec_is_left, wrong_calls, host, completions, labs, a_node_of_its_own].
+    [machines, exec_status, exec_output, exec_input, exec_is_left, wrong_calls, host, completions, labs, readme, a_node_of_its_own].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -44,7 +44,7 @@ sh(Command) ->
         "evum() { " ++ Node ++ " " ++ Program ++ " \"$@\"; }\n{ " ++ Command ++ "; } 2>&1\necho $?"
     ),
     {match, [Shown, Status]} = re:run(Text, "^(.*?)\n?([0-9]+)\n$", [
-        dotall, {capture, all_but_first, list}
+        dotall, unicode, {capture, all_but_first, list}
     ]),
     {list_to_integer(Status), Shown}.
 
@@ -191,6 +191,23 @@ labs(Config) ->
     ?assertMatch({0, "failing " ++ _}, evum("labs")),
     ?assertEqual({0, "b"}, evum("exec b echo b")),
     ?assertEqual({0, ""}, evum("down failing")).
+
+%% The commands of the README, as they stand there.
+readme(_Config) ->
+    case lists:member(<<"debian">>, [Name || #{name := Name} <- evum_image:list()]) of
+        true ->
+            {ok, Text} = file:read_file(filename:join(evum_test:top(), "README.md")),
+            {match, Lines} = re:run(Text, "^    bin/(evum [^#\n]*?) *(#.*)?$", [
+                global, multiline, {capture, [1], list}
+            ]),
+            ?assertMatch([["evum up labs/ospf"] | _], Lines),
+            ?assertEqual(["evum down"], lists:last(Lines)),
+            Cd = "cd " ++ evum_test:top() ++ " && ",
+            [?assertMatch({_, {0, _}}, {Line, sh(Cd ++ Line)}) || [Line] <- Lines],
+            ?assertEqual([], evum:list());
+        false ->
+            {skip, "the image debian is not built: make images"}
+    end.
 
 two_machines() ->
     "#{machines => #{a => #{image => tiny}, b => #{image => tiny}}, links => [{{a, eth0}, {b, eth0}}],"

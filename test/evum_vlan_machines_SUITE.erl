@@ -14,6 +14,8 @@
 
 %% A file of so many MiB goes through TCP.
 -define(MIB, 1).
+%% Transfers until a long frame has passed, at most.
+-define(TRANSFERS, 20).
 
 all() -> [{group, fast}].
 
@@ -124,14 +126,9 @@ tcp_with_tags(Config) ->
             {S, T, "10.8.1.1"}
         ]
     ],
-    %% Between cards, frames have passed that no wire could carry.
-    [
-        begin
-            #{rx_bytes := Bytes, rx_frames := Frames} = info(Port, Config),
-            ?assert(Bytes div Frames > 1518)
-        end
-     || Port <- [Trunk, Access]
-    ],
+    %% Between cards, frames pass that no wire could carry.
+    passes_whole(Trunk, fun() -> Sum = transfer(T, A, "10.8.0.2") end, Config),
+    passes_whole(Access, fun() -> Sum = transfer(A, T, "10.8.0.1") end, Config),
     [
         ?assertMatch(#{rx_bad := 0, tx_errors := 0, tx_mtu := 0}, Port)
      || Port <- evum_switch:ports(?config(switch, Config))
@@ -147,9 +144,8 @@ mtu(Config) ->
     Sum = prepare(B),
     ?assertEqual(Sum, transfer(A, B, "10.8.0.2")),
     ?assertEqual(Sum, transfer(B, A, "10.8.0.1")),
-    #{rx_bytes := Bytes, rx_frames := Frames} = Before = info(P, Config),
-    ?assert(Bytes div Frames > 1518),
-    ?assertMatch(#{rx_mtu := 0, tx_mtu := 0}, Before),
+    passes_whole(P, fun() -> Sum = transfer(A, B, "10.8.0.2") end, Config),
+    ?assertMatch(#{rx_mtu := 0, tx_mtu := 0}, info(P, Config)),
     Switch = ?config(switch, Config),
     ok = evum_switch:set_port(Switch, P, #{mtu => 1000}),
     ?assertEqual([<<"0">>], ping(A, "10.8.0.2", "-w 30 -c 1 -s 972")),
@@ -164,6 +160,23 @@ prepare(Machine) ->
     Make = io_lib:format("seq 1 9999999 | head -c ~b > /tmp/file; cksum < /tmp/file", [?MIB bsl 20]),
     [Sum] = sh(Machine, Make),
     Sum.
+
+%% A frame that is longer than a wire's comes in at the port: how many segments the
+%% guest makes one of is its own affair, so it is asked again until it does.
+passes_whole(Port, Transfer, Config) ->
+    Switch = ?config(switch, Config),
+    {ok, Hook} = evum_switch:hook(Switch, [{in, Port}, {bpf, "greater 1523"}], {observer, self()}),
+    ?assert(is_seen(Transfer, ?TRANSFERS)),
+    ok = evum_switch:unhook(Switch, Hook).
+
+is_seen(_, 0) ->
+    false;
+is_seen(Transfer, N) ->
+    _ = Transfer(),
+    receive
+        {evum_frame, _, _} -> true
+    after 0 -> is_seen(Transfer, N - 1)
+    end.
 
 %% The checksum of what arrives. Background jobs of a subshell leave no word on
 %% the console.
