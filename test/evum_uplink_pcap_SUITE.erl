@@ -20,6 +20,7 @@ all() ->
         filter,
         drops_are_counted,
         interface_goes,
+        interface_goes_while_down,
         bad_input,
         without_capabilities
     ].
@@ -62,6 +63,7 @@ nothing_loops(Config) -> there(no_loop, Config).
 filter(Config) -> there(filtered, Config).
 drops_are_counted(Config) -> there(drops, Config).
 interface_goes(Config) -> there(goes, Config).
+interface_goes_while_down(Config) -> there(goes_while_down, Config).
 bad_input(Config) -> there(bad_interfaces, Config).
 
 there(Function, Config) ->
@@ -250,6 +252,21 @@ goes() ->
     evum_uplink_tap_SUITE:goes_down(Id, enodev, fun() -> evum_netns:sh("ip link del v0") end),
     ?assertEqual(none, evum_uplink_tap_SUITE:port(Switch, Id)),
     _ = evum_peer:recv(Other),
+    evum_switch_rig:fence(Peer, 1, Other, 2),
+    evum_switch_rig:close(Config).
+
+%% The kernel tells of its going down, and then no more.
+goes_while_down() ->
+    _ = cable(),
+    {Config, Switch, [Peer, Other]} = rig(goes_while_down, [bess, bess]),
+    {ok, Id} = evum_switch:uplink(Switch, pcap, #{interface => "v0"}),
+    evum_switch_rig:introduce([Peer, Other]),
+    evum_netns:sh("ip link set v0 down"),
+    Frame = evum_peer:frame(broadcast, 1),
+    ok = evum_peer:send(Peer, Frame),
+    Frame = evum_peer:recv(Other),
+    evum_test:await(fun() -> maps:get(tx_errors, evum_uplink_tap_SUITE:port(Switch, Id)) > 0 end),
+    evum_uplink_tap_SUITE:goes_down(Id, enodev, fun() -> evum_netns:sh("ip link del v0") end),
     evum_switch_rig:fence(Peer, 1, Other, 2),
     evum_switch_rig:close(Config).
 

@@ -22,6 +22,9 @@
 _Static_assert(BURST_HEADROOM >= VNET_HEADER && BURST_HEADROOM >= VLAN_TAG,
 	       "no room in front of a frame");
 
+/* How often an interface that is down is looked at, ms. */
+#define DOWN_LOOK_MS 200
+
 /* Pieces of a burst that is sent. */
 #define PIECES ((size_t)BURST_FRAMES * 8)
 _Static_assert(PIECES >= VNET_IOV_MAX, "no room for one frame");
@@ -34,6 +37,7 @@ union control {
 struct wire {
 	struct net_port port;
 	struct loop_garbage garbage;
+	struct loop_timer down; /* armed while the interface is */
 	char name[IFNAMSIZ];
 	unsigned int ifindex;
 	struct mmsghdr rx[BURST_FRAMES], tx[BURST_FRAMES];
@@ -46,6 +50,8 @@ static struct wire *wire_of(struct net_port *port)
 {
 	return container_of(port, struct wire, port);
 }
+
+static void wire_look(struct loop_timer *timer);
 
 /* --- From the wire ---------------------------------------------------- */
 
@@ -93,19 +99,43 @@ static int wire_frame(struct wire *wire, unsigned int i, struct frame *frame)
 	return offload_check(frame);
 }
 
-/* What an error of the socket means for the port. */
-static int wire_error(struct wire *wire, int err)
+/*
+ * The interface is down. It may come up again, or go: the kernel tells of the
+ * first that happens to it, and of nothing more (packet_notifier() of
+ * net/packet/af_packet.c), so it is looked at until it is one or the other.
+ */
+static int wire_is_down(struct wire *wire)
 {
-	char name[IF_NAMESIZE];
+	struct ifreq ifr = {.ifr_ifindex = 0};
 
-	switch (err) {
-	case -ENETDOWN:
-		/* Down it may come up again. */
-		if (if_indextoname(wire->ifindex, name))
-			return -EAGAIN;
+	if (!if_indextoname(wire->ifindex, ifr.ifr_name)) {
 		log_limited(&wire->port.net->resource_log,
 			    "interface %s has gone", wire->name);
 		return -ENODEV;
+	}
+	if (ioctl(wire->port.fd, SIOCGIFFLAGS, &ifr) < 0 ||
+	    !(ifr.ifr_flags & IFF_UP))
+		loop_timer_set(&wire->port.net->loop, &wire->down, DOWN_LOOK_MS,
+			       wire_look);
+	return 0;
+}
+
+static void wire_look(struct loop_timer *timer)
+{
+	struct wire *wire = container_of(timer, struct wire, down);
+	int err = wire_is_down(wire);
+
+	if (err)
+		netport_down(&wire->port, net_errno_name(wire->port.net, err));
+}
+
+/* What an error of the socket means for the port. */
+static int wire_error(struct wire *wire, int err)
+{
+	switch (err) {
+	case -ENETDOWN:
+		err = wire_is_down(wire);
+		return err ? err : -EAGAIN;
 	case -EINVAL:
 		/* A frame that was left in a state which vnet.h cannot tell. */
 		wire->port.counters[NETPORT_RX_BAD]++;
@@ -181,6 +211,7 @@ static void wire_free(struct loop_garbage *garbage)
 
 static void wire_close(struct net_port *port)
 {
+	loop_timer_cancel(&port->net->loop, &wire_of(port)->down);
 	close(port->fd);
 	loop_defer(&port->net->loop, &wire_of(port)->garbage, wire_free);
 }
