@@ -5,22 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "filter.h"
 #include "net.h"
 #include "port_pcap.h"
 #include "port_tap.h"
 #include "port_vxlan.h"
 #include "vxlan.h"
-
-static void put_port(ei_x_buff *x, const char *step, int err, uint32_t id)
-{
-	if (err) {
-		term_put_error(x, step, err);
-		return;
-	}
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "ok");
-	ei_x_encode_ulong(x, id);
-}
 
 int bridges_tap(struct net *net, uint64_t id, struct term_reader *r,
 		ei_x_buff *x)
@@ -39,19 +29,10 @@ int bridges_tap(struct net *net, uint64_t id, struct term_reader *r,
 
 		config.name = name;
 		err = tap_open(net, &config, &port, &step);
-		put_port(x, step, err, port);
+		net_put_port(x, step, err, port);
 	}
 	free(name);
 	return r->err;
-}
-
-static void put_filter_error(ei_x_buff *x, const char *text)
-{
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "error");
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "bpf");
-	term_put_binary(x, text, strlen(text));
 }
 
 int bridges_pcap(struct net *net, uint64_t id, struct term_reader *r,
@@ -73,9 +54,9 @@ int bridges_pcap(struct net *net, uint64_t id, struct term_reader *r,
 		config.filter = filter;
 		err = wire_open(net, &config, &port, &step, &text);
 		if (text)
-			put_filter_error(x, text);
+			filter_put_error(x, text);
 		else
-			put_port(x, step, err, port);
+			net_put_port(x, step, err, port);
 	}
 	free(text);
 	free(filter);
@@ -117,6 +98,6 @@ int bridges_vxlan(struct net *net, uint64_t id, struct term_reader *r,
 	err = err ? err : err_remotes;
 	if (!err)
 		err = vxlan_open(net, &config, &port);
-	put_port(x, "local", err, port);
+	net_put_port(x, "local", err, port);
 	return 0;
 }

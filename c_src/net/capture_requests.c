@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "filter.h"
 #include "net.h"
 #include "requests.h"
 
@@ -54,15 +55,6 @@ static void read_options(struct term_reader *r, struct capture_options *options)
 	target->files = (uint32_t)read_up_to(r, UINT32_MAX);
 }
 
-static void put_filter_error(ei_x_buff *x, const char *error)
-{
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "error");
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "bpf");
-	term_put_binary(x, error, strlen(error));
-}
-
 /*
  * {capture, {Port, Snaplen, Filter, {IsSocket, Path, FileBytes, FileSeconds,
  * Files}}}
@@ -84,7 +76,7 @@ int capture_requests_start(struct net *net, uint64_t id, struct term_reader *r,
 	if (!err)
 		return REQUEST_LATER;
 	if (error)
-		put_filter_error(x, error);
+		filter_put_error(x, error);
 	else
 		term_put_error(x, err == -ENOENT ? "port" : "capture", err);
 	free(error);

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "term.h"
+
 int filter_compile(struct bpf_program *filter, const char *text, char **error)
 {
 	pcap_t *pcap = pcap_open_dead(DLT_EN10MB, FRAME_MAX);
@@ -17,4 +19,13 @@ int filter_compile(struct bpf_program *filter, const char *text, char **error)
 	}
 	pcap_close(pcap);
 	return err;
+}
+
+void filter_put_error(ei_x_buff *x, const char *error)
+{
+	ei_x_encode_tuple_header(x, 2);
+	ei_x_encode_atom(x, "error");
+	ei_x_encode_tuple_header(x, 2);
+	ei_x_encode_atom(x, "bpf");
+	term_put_binary(x, error, strlen(error));
 }

@@ -7,6 +7,7 @@
 #ifndef EVUM_NET_FILTER_H
 #define EVUM_NET_FILTER_H
 
+#include <ei.h>
 #include <pcap/pcap.h>
 #include <stdbool.h>
 
@@ -15,6 +16,8 @@
 /* 0; -EINVAL, and in error what libpcap says, which the caller frees; -ENOMEM.
  */
 int filter_compile(struct bpf_program *filter, const char *text, char **error);
+/* {error, {bpf, Text}} */
+void filter_put_error(ei_x_buff *x, const char *error);
 
 static inline bool filter_matches(const struct bpf_program *filter,
 				  const struct frame *frame)

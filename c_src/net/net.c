@@ -234,19 +234,24 @@ void net_send_term(struct net *net, ei_x_buff *x)
 	port_send_term(&net->beam, x);
 }
 
+void net_put_port(ei_x_buff *x, const char *where, int err, uint32_t id)
+{
+	if (err) {
+		term_put_error(x, where, err);
+		return;
+	}
+	ei_x_encode_tuple_header(x, 2);
+	ei_x_encode_atom(x, "ok");
+	ei_x_encode_ulong(x, id);
+}
+
 void net_answer_port(struct net *net, uint64_t request,
 		     const struct net_port *port, int err)
 {
 	ei_x_buff x;
 
 	term_reply(&x, request);
-	if (err) {
-		term_put_error(&x, "connect", err);
-	} else {
-		ei_x_encode_tuple_header(&x, 2);
-		ei_x_encode_atom(&x, "ok");
-		ei_x_encode_ulong(&x, port->id);
-	}
+	net_put_port(&x, "connect", err, err ? 0 : port->id);
 	net_send_term(net, &x);
 }
 

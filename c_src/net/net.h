@@ -137,7 +137,9 @@ void net_resume(struct net *net);
 /* Queue an event or reply behind the frames gathered so far; frees x. */
 void net_send_term(struct net *net, ei_x_buff *x);
 
-/* Answer a request with {ok, PortId}, or with err. */
+/* {ok, PortId}, or {error, {Where, Errno}} where err is one. */
+void net_put_port(ei_x_buff *x, const char *where, int err, uint32_t id);
+/* Answer a request with that. */
 void net_answer_port(struct net *net, uint64_t request,
 		     const struct net_port *port, int err);
 

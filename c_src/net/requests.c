@@ -11,6 +11,7 @@
 #include "bridges.h"
 #include "buf.h"
 #include "capture_requests.h"
+#include "filter.h"
 #include "impair_request.h"
 #include "net.h"
 #include "ports.h"
@@ -233,15 +234,6 @@ static int do_set_port(struct net *net, uint64_t id, struct term_reader *r,
 	return 0;
 }
 
-static void put_hook_error(ei_x_buff *x, const char *error)
-{
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "error");
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "bpf");
-	term_put_binary(x, error, strlen(error));
-}
-
 /* {hook, {Bit, Observer, In, Out, Either, Filter}} */
 static int do_hook(struct net *net, uint64_t id, struct term_reader *r,
 		   ei_x_buff *x)
@@ -267,7 +259,7 @@ static int do_hook(struct net *net, uint64_t id, struct term_reader *r,
 	err = hooks_set(&net->forward.hooks, bit, &hook, filter, &error);
 	free(filter);
 	if (error)
-		put_hook_error(x, error);
+		filter_put_error(x, error);
 	else if (err)
 		term_put_error(x, "hook", err);
 	else

@@ -30,17 +30,6 @@ static void put_result(ei_x_buff *x, const char *where, int err)
 		ei_x_encode_atom(x, "ok");
 }
 
-static void put_port(ei_x_buff *x, const char *where, int err, uint32_t id)
-{
-	if (err) {
-		term_put_error(x, where, err);
-		return;
-	}
-	ei_x_encode_tuple_header(x, 2);
-	ei_x_encode_atom(x, "ok");
-	ei_x_encode_ulong(x, id);
-}
-
 static uint8_t read_prefix(struct term_reader *r, unsigned int max)
 {
 	uint64_t prefix = term_u64(r);
@@ -92,7 +81,7 @@ int uplinks_nat(struct net *net, uint64_t id, struct term_reader *r,
 	if (!r->err) {
 		int err = nat_open(net, &config, &port);
 
-		put_port(x, "nat", err, port);
+		net_put_port(x, "nat", err, port);
 	}
 	return r->err;
 }
