@@ -11,8 +11,10 @@
 %% Output that is under way, bytes: less than a socket holds, so that nobody
 %% waits in a send for an end that is stopped.
 -define(OUTPUT_WINDOW, 65536).
-%% Input that is under way, bytes.
+%% Input that is under way, bytes, and all of a command's: as much as a machine's
+%% command may write (evum_request).
 -define(INPUT_WINDOW, 65536).
+-define(INPUT_MAX, (64 bsl 20)).
 
 -record(client, {
     socket :: gen_tcp:socket(),
@@ -22,6 +24,7 @@
     %% output that waits for the window, and the worker for it
     waiting = none :: none | {gen_server:from(), stdout | stderr, binary()},
     input = [] :: [binary()],
+    input_size = 0 :: non_neg_integer(),
     %% who waits for all of the input
     reader = none :: none | gen_server:from(),
     ended = false :: boolean()
@@ -32,8 +35,11 @@
 serve(Socket, Id, Bytes) ->
     case words(Bytes) of
         [Cwd, Last | Words] when Words =/= [] ->
+            %% Whatever this process dies of, the worker does not stay.
+            process_flag(trap_exit, true),
             Client = self(),
-            {Worker, _} = spawn_monitor(?MODULE, work, [Words, io(Client, Cwd, Last)]),
+            Args = [Words, io(Client, Cwd, Last)],
+            {Worker, _} = spawn_opt(?MODULE, work, Args, [link, monitor]),
             ok = inet:setopts(Socket, [{active, true}]),
             loop(#client{socket = Socket, id = Id, worker = Worker});
         _ ->
@@ -91,6 +97,10 @@ loop(#client{socket = Socket, id = Id, worker = Worker} = Client) ->
             Text = unicode:characters_to_binary(io_lib:format("evum: ~tp~n", [Reason])),
             ok = evum_port:event({socket, Socket}, stderr, Text),
             evum_port:reply({socket, Socket}, Id, {exit, 1});
+        {'EXIT', Pid, Reason} when is_pid(Pid), Pid =/= Worker ->
+            %% The door closes.
+            kill(Worker),
+            exit(Reason);
         _ ->
             loop(Client)
     end.
@@ -105,9 +115,15 @@ packet({event, written, Bytes}, #client{window = Window} = Client) when
     is_integer(Bytes), Bytes >= 0
 ->
     loop(send(Client#client{window = min(?OUTPUT_WINDOW, Window + Bytes)}));
-packet({data, Bytes}, #client{socket = Socket, input = Input} = Client) ->
+packet({data, Bytes}, #client{input_size = Size} = Client) when Size + byte_size(Bytes) > ?INPUT_MAX ->
+    #client{socket = Socket, id = Id, worker = Worker} = Client,
+    Text = io_lib:format("evum: more than ~b bytes of input~n", [?INPUT_MAX]),
+    ok = evum_port:event({socket, Socket}, stderr, iolist_to_binary(Text)),
+    ok = evum_port:reply({socket, Socket}, Id, {exit, 1}),
+    kill(Worker);
+packet({data, Bytes}, #client{socket = Socket, input = Input, input_size = Size} = Client) ->
     ok = evum_port:credit({socket, Socket}, byte_size(Bytes)),
-    loop(Client#client{input = [Bytes | Input]});
+    loop(Client#client{input = [Bytes | Input], input_size = Size + byte_size(Bytes)});
 packet({event, eof, _}, Client) ->
     loop(input(Client#client{ended = true}));
 packet(_, Client) ->

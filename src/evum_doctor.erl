@@ -16,7 +16,7 @@
 %% @doc Look at everything, and change nothing.
 -spec look() -> [finding()].
 look() ->
-    [system(), namespaces()] ++ kernels() ++ [memory(), images(), door()] ++ programs().
+    [system(), namespaces()] ++ kernels() ++ [memory(), images()] ++ programs().
 
 system() ->
     Otp = erlang:system_info(otp_release),
@@ -93,12 +93,6 @@ images() ->
     case [Name || Name <- [<<"debian">>, <<"erlang">>], not lists:member(Name, Names)] of
         [] -> {ok, "images", Words};
         Missing -> {lacks, "images", [Words, "; without ", lists:join(" and ", Missing), ": make images"]}
-    end.
-
-door() ->
-    case whereis(evum_door) of
-        undefined -> {ok, "nodes", "none asked: this command runs by itself"};
-        _ -> {ok, "nodes", ["this one, at @", evum_door:name()]}
     end.
 
 programs() ->

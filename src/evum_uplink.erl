@@ -15,7 +15,7 @@
 %%   comes in by a forward. Default: `false'</td></tr>
 %% <tr><td>`host_loopback'</td><td>at the gateway's address guests reach what
 %%   listens at the host's loopback. Default: `true'</td></tr>
-%% <tr><td>`dhcp'</td><td>hand out IPv4 addresses. Default: `true'</td></tr>
+%% <tr><td>`dhcp'</td><td>hand out IPv4 addresses, 4096 at most. Default: `true'</td></tr>
 %% <tr><td>`bind'</td><td>addresses of the host that connections to the world
 %%   come from, at most one of each family. Default: `[]', the host's
 %%   choice</td></tr>
@@ -63,6 +63,8 @@
 -define(GATEWAY, 1).
 -define(RESOLVER, 3).
 -define(FIRST_LEASE, 15).
+%% Of a larger subnet, what DHCP hands out: each lease is kept and looked at.
+-define(LEASES_MAX, 4096).
 %% IPv6 wants 1280 (RFC 8200); libslirp's IF_MTU_MAX.
 -define(MTU, 1500).
 -define(MTU_MIN, 1280).
@@ -171,7 +173,7 @@ dhcp(Network, Prefix, #{restrict := Restrict, mtu := Mtu, domain := Domain}) ->
     maps:merge(
         #{
             first => <<(Number + ?FIRST_LEASE):32>>,
-            last => <<(Broadcast - 1):32>>,
+            last => <<(min(Broadcast - 1, Number + ?FIRST_LEASE + ?LEASES_MAX - 1)):32>>,
             server => {Gateway, gateway_mac(Gateway)},
             mask => <<Mask:32>>
         },

@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
-    [machines, exec_status, exec_output, exec_input, exec_is_left, wrong_calls, host, completions, labs, readme, a_node_of_its_own].
+    [machines, exec_status, exec_output, exec_input, exec_is_left, door_closes, wrong_calls, host, completions, labs, readme, a_node_of_its_own].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -92,6 +92,10 @@ exec_input(Config) ->
     Sum = os:cmd("md5sum <" ++ File),
     {0, Got} = sh("evum exec -i r md5sum <" ++ File),
     ?assertEqual(string:trim(Sum), Got),
+    %% 64 MiB and one more
+    ?assertEqual(
+        {1, "evum: more than 67108864 bytes of input"}, sh("head -c 67108865 /dev/zero | evum exec -i r true")
+    ),
     %% a loop's input stays the loop's
     ?assertEqual({0, "1\n2"}, sh("printf '1\\n2\\n' | while read n; do evum exec r echo $n; done")).
 
@@ -109,6 +113,21 @@ exec_is_left(Config) ->
     [] = os:cmd("for p in " ++ integer_to_list(Pid) ++ " $(cat /proc/" ++ integer_to_list(Pid) ++
         "/task/*/children); do kill $p; done"),
     evum_test:await(fun() -> Runs() =:= <<"0\n">> end).
+
+%% So does it with the door.
+door_closes(Config) ->
+    R = start(Config, r),
+    Runs = fun() -> {ok, 0, Out} = evum:cmd(R, "ps | grep -c '[s]leep 4343' || true"), Out end,
+    Self = self(),
+    spawn_link(fun() -> Self ! {ended, evum("exec r sleep 4343")} end),
+    evum_test:await(fun() -> Runs() =/= <<"0\n">> end),
+    ok = supervisor:terminate_child(evum_sup, evum_door),
+    evum_test:await(fun() -> Runs() =:= <<"0\n">> end),
+    receive
+        {ended, Ended} -> ?assertEqual({1, "evum: the node has ended"}, Ended)
+    after 20000 -> error(timeout)
+    end,
+    {ok, _} = supervisor:restart_child(evum_sup, evum_door).
 
 wrong_calls(_Config) ->
     {2, Usage} = evum(""),

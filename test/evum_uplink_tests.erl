@@ -54,6 +54,9 @@ dhcp_test() ->
         },
         evum_uplink:dhcp(many())
     ),
+    ?assertMatch(
+        #{first := <<10, 0, 0, 15>>, last := <<10, 0, 16, 14>>}, evum_uplink:dhcp(#{subnet => "10.0.0.0/8"})
+    ),
     ?assertEqual(none, evum_uplink:dhcp(#{dhcp => false})),
     ?assertEqual(none, evum_uplink:dhcp(#{subnet => none})).
 

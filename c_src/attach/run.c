@@ -23,7 +23,7 @@ struct run {
 	struct loop_fd input;
 	bool is_file; /* epoll takes none; there is always more, or the end */
 	bool ended;   /* stdin has */
-	bool done;    /* the status is known */
+	bool done;    /* nothing more is said */
 	int status;
 };
 
@@ -160,8 +160,10 @@ static void port_closed(struct port *port)
 {
 	struct run *run = container_of(port, struct run, port);
 
+	/* Told of each direction. */
 	if (run->done)
 		return;
+	run->done = true;
 	fprintf(stderr, "evum: the node has ended\n");
 	run->status = EXIT_FAILURE;
 	loop_stop(&run->loop);
