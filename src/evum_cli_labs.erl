@@ -133,7 +133,7 @@ failures(#{machines := Machines}, Io) ->
 problems([], _) ->
     0;
 problems(Problems, Io) ->
-    evum_cli_io:err(Io, [["evum: ", evum_lab_spec:format(Problem), "\n"] || Problem <- Problems], ?FAILED).
+    evum_cli_io:err(Io, [["evum: ", evum_lab_problem:format(Problem), "\n"] || Problem <- Problems], ?FAILED).
 
 done(ok, _) -> 0;
 done({error, [_ | _] = Problems}, Io) -> problems(Problems, Io);

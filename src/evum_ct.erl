@@ -108,7 +108,7 @@ start(Name, Config, #state{lab = Lab} = State) ->
             State1 = State#state{running = Pid, folder = Folder, failed = false},
             {[{lab, Pid} | Config], capture(State1)};
         {error, Problems} ->
-            Text = unicode:characters_to_binary(lists:join("\n", [evum_lab_spec:format(P) || P <- Problems])),
+            Text = unicode:characters_to_binary(lists:join("\n", [evum_lab_problem:format(P) || P <- Problems])),
             {{fail, {lab, Text}}, State#state{running = none, folder = none}}
     end.
 

@@ -8,7 +8,7 @@
 %% `<<"Lab.Machine">>'.
 %%
 %% All that is wrong comes as a list of problems, each with the thing that it is
-%% wrong with; {@link evum_lab_spec:format/1} makes a line of text of one. Functions
+%% wrong with; {@link evum_lab_problem:format/1} makes a line of text of one. Functions
 %% that take a lab return `{error, no_lab}' where it does not run.
 -module(evum_lab).
 
@@ -169,7 +169,7 @@ progress({machine, _, up}, {N, All}) ->
     io:format("\r~b of ~b machines are up", [N + 1, All]),
     {N + 1, All};
 progress({machine, Name, {failed, Reason}}, Count) ->
-    io:format("\r~ts~n", [evum_lab_spec:format({{machine, Name}, {start, Reason, []}})]),
+    io:format("\r~ts~n", [evum_lab_problem:format({{machine, Name}, {start, Reason, []}})]),
     Count;
 progress(_What, Count) ->
     Count.

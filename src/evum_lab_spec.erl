@@ -58,7 +58,7 @@
 %% impairments, in both directions: those of {@link evum_impair}.
 -module(evum_lab_spec).
 
--export([impairments/0, parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1, format/1]).
+-export([impairments/0, parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1]).
 
 -export_type([lab/0, machine/0, interface/0, switch/0, link/0, link_end/0, name/0]).
 -export_type([port_id/0, domain/0, thing/0, problem/0]).
@@ -716,72 +716,3 @@ twice(#{machines := Machines} = Lab) ->
 
 pairs([A, B | Rest]) -> [{A, B} | pairs([B | Rest])];
 pairs(_) -> [].
-
-%%% For people ----------------------------------------------------------------
-
-%% @doc A problem as one line of text.
--spec format(problem()) -> unicode:chardata().
-format({Thing, Reason}) ->
-    [thing(Thing), ": ", reason(Reason)].
-
-thing(lab) -> "the lab";
-thing({file, Path}) -> Path;
-thing({machine, Name}) -> ["machine ", text(Name)];
-thing({interface, Machine, Name}) -> ["interface ", text(Machine), $:, text(Name)];
-thing({switch, Name}) -> ["switch ", text(Name)];
-thing({link, Link}) when is_tuple(Link), tuple_size(Link) >= 2 ->
-    ["link ", link_text(element(1, Link)), " - ", link_text(element(2, Link))];
-thing({link, Link}) -> ["link ", text(Link)].
-
-link_text({Machine, Interface}) -> [text(Machine), $:, text(Interface)];
-link_text(Switch) -> text(Switch).
-
-reason({bad_option, Key, Value}) -> ["bad option ", text(Key), ": ", text(Value)];
-reason({image, {no_image, Name, Hint}}) -> ["no image ", text(Name), " (", Hint, ")"];
-reason({image, Reason}) -> ["image: ", text(Reason)];
-reason(bad_name) -> "not a name";
-reason(duplicate) -> "the name is there twice";
-reason(used_twice) -> "an end of two links";
-reason({no_machine, Name}) -> ["there is no machine ", text(Name)];
-reason({no_switch, Name}) -> ["there is no switch ", text(Name)];
-reason({bad_address, Address}) -> ["not an address: ", text(Address)];
-reason({address_twice, Address, Other}) -> ["address ", Address, " is that of ", thing(Other)];
-reason({mac_twice, Mac, Other}) -> ["address ", Mac, " is that of ", thing(Other)];
-reason({cycle, Names}) -> ["depends in a circle: ", lists:join(", ", Names)];
-reason({no_room, Pool}) -> ["no room for all subnets in ", text(Pool)];
-reason(no_link) -> "there is no such link";
-reason({start, Reason, Console}) -> [start_reason(Reason), [["\n    ", Line] || Line <- Console]];
-reason({unreadable, Posix}) -> ["cannot be read: ", file:format_error(Posix)];
-reason({line, Line, Text}) -> ["line ", integer_to_list(Line), ": ", Text];
-reason(Reason) -> text(Reason).
-
-text(Term) ->
-    case is_printable(Term) of
-        true -> Term;
-        false -> io_lib:format("~0tp", [Term])
-    end.
-
-start_reason({startup, Command, Status, Output}) ->
-    ["startup command ", text(Command), status(Status), [["\n  > ", Line] || Line <- lines(Output)]];
-start_reason({depends, On}) -> ["depends on ", On, ", which does not run"];
-start_reason({memory, Needed, Available}) -> io_lib:format("needs ~b MiB of memory, ~b are left", [Needed, Available]);
-start_reason({boot, timeout}) -> "did not boot in time";
-start_reason({ended, Reason}) -> ["ended: ", text(Reason)];
-start_reason(Reason) -> text(Reason).
-
-status(timeout) -> " took too long";
-status(Status) -> [" failed: ", text(Status)].
-
-lines(Output) -> binary:split(printable(Output), <<"\n">>, [global, trim_all]).
-
-%% What a program wrote, cut somewhere.
-printable(Output) ->
-    case unicode:characters_to_binary(Output) of
-        Text when is_binary(Text) -> Text;
-        _ -> unicode:characters_to_binary(Output, latin1)
-    end.
-
-is_printable(Text) when is_binary(Text) ->
-    is_printable(unicode:characters_to_list(Text));
-is_printable(Text) ->
-    is_list(Text) andalso Text =/= [] andalso io_lib:printable_unicode_list(Text).

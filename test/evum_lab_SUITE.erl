@@ -174,7 +174,7 @@ failing_command(Config) ->
     #{machines := Machines} = Lab = triangle(Config),
     {error, [Problem]} = evum_lab:start(Lab#{machines := Machines#{b => #{startup => ["true", "echo no such luck; exit 3"]}}}),
     ?assertMatch({{machine, <<"b">>}, {start, {startup, "echo no such luck; exit 3", 3, <<"no such luck\n">>}, _}}, Problem),
-    ?assertMatch({_, _}, binary:match(unicode:characters_to_binary(evum_lab_spec:format(Problem)), <<"no such luck">>)),
+    ?assertMatch({_, _}, binary:match(unicode:characters_to_binary(evum_lab_problem:format(Problem)), <<"no such luck">>)),
     ?assertEqual([], evum_lab:list()),
     ?assertEqual([], evum:list()).
 

@@ -111,7 +111,7 @@ all_at_once_test() ->
         {{link, bad}, {bad_option, link, bad}}
     ],
     ?assertEqual(lists:sort(Expected), lists:sort(Problems)),
-    [?assert(is_binary(unicode:characters_to_binary(evum_lab_spec:format(P)))) || P <- Problems].
+    [?assert(is_binary(unicode:characters_to_binary(evum_lab_problem:format(P)))) || P <- Problems].
 
 twice_test() ->
     Lab = fun(A, B) ->
@@ -185,7 +185,7 @@ prop_total() ->
                 is_list(evum_lab_spec:domains(Lab));
             {error, [_ | _] = Problems} ->
                 lists:all(
-                    fun(P) -> is_binary(unicode:characters_to_binary(evum_lab_spec:format(P))) end, Problems
+                    fun(P) -> is_binary(unicode:characters_to_binary(evum_lab_problem:format(P))) end, Problems
                 )
         end
     end).
