@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "filter.h"
 #include "net.h"
 
 enum capture_state {
@@ -18,243 +17,19 @@ enum capture_state {
 	CAPTURE_ENDED,	 /* nobody has asked for the result */
 };
 
-/* Of a port; it stays when the port goes. */
-struct capture_interface {
-	uint64_t recorded, dropped;
-	uint64_t missed; /* since the last that was recorded */
-	bool described;	 /* its block is in the ring */
-};
-
-struct capture_tap {
-	struct capture *capture;
-	struct net_port *port;
-	uint32_t interface;
-	struct loop_garbage garbage;
-	LIST_ENTRY(capture_tap) port_link;
-	TAILQ_ENTRY(capture_tap) capture_link;
-};
-TAILQ_HEAD(capture_tap_queue, capture_tap);
-
 struct capture {
 	struct net *net;
 	enum capture_state state;
 	uint32_t id;
-	uint32_t port; /* 0: all, and then only what comes in */
-	uint32_t snaplen;
-	bool filtered;
-	struct bpf_program filter;
-	char *filter_text;
-	struct capture_interface *interfaces;
-	uint32_t n_interfaces;
-	uint64_t recorded, dropped;
+	struct recording recording;
 	struct capture_result result; /* once it has ended */
-	size_t lot; /* bytes that the writer was not told of */
-	struct loop_timer lot_timer;
 	struct writer writer;
 	struct loop_fd told;
 	uint64_t start_request, stop_request; /* stop: valid where has_stop */
 	bool has_stop;
-	struct capture_tap_queue taps; /* in the order of their interfaces */
 	struct loop_garbage garbage;
 	LIST_ENTRY(capture) link;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
-/* --- Recording -------------------------------------------------------- */
-
-static size_t interface_block(const struct capture *capture,
-			      const struct net_port *port, uint8_t *at)
-{
-	char name[32], description[96];
-	struct pcapng_interface interface = {
-		.name = port->name[0] ? port->name : name,
-		.description = description,
-		.filter = capture->filter_text,
-		.snaplen = capture->snaplen,
-	};
-
-	snprintf(name, sizeof(name), "port%u", port->id);
-	snprintf(description, sizeof(description), "port %u, %s, process %d",
-		 port->id, port->ops->kind, port->peer_pid);
-	return pcapng_interface(at, &interface);
-}
-
-static bool describe(struct capture *capture, const struct capture_tap *tap)
-{
-	struct capture_interface *interface =
-		&capture->interfaces[tap->interface];
-	uint8_t *at = ring_room(&capture->writer.ring, PCAPNG_BLOCK_MAX);
-
-	if (!at)
-		return false;
-	ring_put(&capture->writer.ring,
-		 interface_block(capture, tap->port, at));
-	interface->described = true;
-	return true;
-}
-
-static void copy_head(const struct frame *frame, uint8_t *at, uint32_t n)
-{
-	uint32_t len = n < frame_head(frame) ? n : frame_head(frame);
-
-	memcpy(at, frame->bytes, len);
-	for (unsigned int i = 0; i < frame->n_rest && len < n; i++) {
-		size_t piece = frame->rest[i].iov_len;
-
-		if (piece > n - len)
-			piece = n - len;
-		memcpy(at + len, frame->rest[i].iov_base, piece);
-		len += (uint32_t)piece;
-	}
-}
-
-static void lot_expired(struct loop_timer *timer)
-{
-	struct capture *capture =
-		container_of(timer, struct capture, lot_timer);
-
-	capture->lot = 0;
-	writer_wake(&capture->writer);
-}
-
-/* The writer is woken for a lot, or some time after its first frame. */
-static void tell_writer(struct capture *capture, size_t n)
-{
-	struct loop *loop = &capture->net->loop;
-
-	if (!capture->lot)
-		loop_timer_set(loop, &capture->lot_timer, CAPTURE_LOT_MS,
-			       lot_expired);
-	capture->lot += n;
-	if (capture->lot < CAPTURE_LOT)
-		return;
-	loop_timer_cancel(loop, &capture->lot_timer);
-	lot_expired(&capture->lot_timer);
-}
-
-static bool record(struct capture *capture, const struct capture_tap *tap,
-		   uint32_t direction, const struct frame *frame)
-{
-	struct capture_interface *interface =
-		&capture->interfaces[tap->interface];
-	struct pcapng_packet packet = {
-		.interface = tap->interface,
-		.captured = frame->len < capture->snaplen ? frame->len
-							  : capture->snaplen,
-		.length = frame->len,
-		.direction = direction,
-		.dropped = interface->missed,
-	};
-	uint8_t *at, *bytes;
-	size_t n;
-
-	if (!interface->described && !describe(capture, tap))
-		return false;
-	at = ring_room(&capture->writer.ring,
-		       packet.captured + PCAPNG_PACKET_MAX);
-	if (!at)
-		return false;
-	packet.time_ns = now_ns();
-	n = pcapng_packet(at, &packet, &bytes);
-	copy_head(frame, bytes, packet.captured);
-	ring_put(&capture->writer.ring, n);
-	tell_writer(capture, n);
-	return true;
-}
-
-static void capture_tapped(struct capture_tap *tap, uint32_t direction,
-			   const struct frame *frame)
-{
-	struct capture *capture = tap->capture;
-	struct capture_interface *interface;
-
-	if (capture->filtered && !filter_matches(&capture->filter, frame))
-		return;
-	if (tap->interface == CAPTURE_INTERFACES_MAX) {
-		capture->dropped++;
-		return;
-	}
-	interface = &capture->interfaces[tap->interface];
-	if (record(capture, tap, direction, frame)) {
-		capture->recorded++;
-		interface->recorded++;
-		interface->missed = 0;
-	} else {
-		capture->dropped++;
-		interface->dropped++;
-		interface->missed++;
-	}
-}
-
-void capture_frame(struct net_port *port, uint32_t direction,
-		   const struct frame *frame)
-{
-	struct capture_tap *tap;
-
-	LIST_FOREACH(tap, &port->taps, port_link)
-	if (direction == PCAPNG_INBOUND || tap->capture->port)
-		capture_tapped(tap, direction, frame);
-}
-
-/* --- Taps ------------------------------------------------------------- */
-
-/* One more interface: its number, or CAPTURE_INTERFACES_MAX. */
-static uint32_t interface_new(struct capture *capture)
-{
-	uint32_t n = capture->n_interfaces;
-	struct capture_interface *more = capture->interfaces;
-
-	if (n == CAPTURE_INTERFACES_MAX)
-		return n;
-	/* Grows at the powers of two. */
-	if (!(n & (n - 1)))
-		more = realloc(more, (n ? 2 * (size_t)n : 1) * sizeof(*more));
-	if (!more)
-		return CAPTURE_INTERFACES_MAX;
-	capture->interfaces = more;
-	more[n] = (struct capture_interface){.described = false};
-	capture->n_interfaces++;
-	return n;
-}
-
-static int tap_add(struct capture *capture, struct net_port *port)
-{
-	struct capture_tap *tap = malloc(sizeof(*tap));
-
-	if (!tap)
-		return -ENOMEM;
-	*tap = (struct capture_tap){.capture = capture,
-				    .port = port,
-				    .interface = interface_new(capture)};
-	LIST_INSERT_HEAD(&port->taps, tap, port_link);
-	TAILQ_INSERT_TAIL(&capture->taps, tap, capture_link);
-	return 0;
-}
-
-static void tap_free(struct loop_garbage *garbage)
-{
-	free(container_of(garbage, struct capture_tap, garbage));
-}
-
-static void tap_remove(struct capture_tap *tap)
-{
-	LIST_REMOVE(tap, port_link);
-	TAILQ_REMOVE(&tap->capture->taps, tap, capture_link);
-	loop_defer(&tap->port->net->loop, &tap->garbage, tap_free);
-}
-
-static void taps_remove(struct capture *capture)
-{
-	while (!TAILQ_EMPTY(&capture->taps))
-		tap_remove(TAILQ_FIRST(&capture->taps));
-}
 
 static bool is_on(const struct capture *capture)
 {
@@ -267,7 +42,8 @@ void captures_port_up(struct net_port *port)
 	struct capture *capture;
 
 	LIST_FOREACH(capture, &port->net->captures, link)
-	if (is_on(capture) && !capture->port && tap_add(capture, port))
+	if (is_on(capture) && !capture->recording.port &&
+	    recording_tap(&capture->recording, port))
 		log_limited(&port->net->resource_log,
 			    "capture %u: no memory for port %u", capture->id,
 			    port->id);
@@ -275,51 +51,26 @@ void captures_port_up(struct net_port *port)
 
 /* --- The end ---------------------------------------------------------- */
 
-/* The statistics of each interface that is in the file. */
-static void put_trailer(struct capture *capture)
-{
-	struct pcapng_statistics statistics = {.time_ns = now_ns()};
-	uint8_t *at;
-
-	for (uint32_t i = 0; i < capture->n_interfaces; i++) {
-		const struct capture_interface *interface =
-			&capture->interfaces[i];
-
-		if (!interface->described ||
-		    buf_reserve(&capture->writer.trailer, PCAPNG_BLOCK_MAX,
-				&at))
-			continue;
-		statistics.interface = i;
-		statistics.received = interface->recorded + interface->dropped;
-		statistics.dropped = interface->dropped;
-		buf_produced(&capture->writer.trailer,
-			     pcapng_statistics(at, &statistics));
-	}
-}
-
 /* Record no more; the writer is to write the rest, and to end. */
 static void capture_close(struct capture *capture)
 {
-	struct loop *loop = &capture->net->loop;
-
 	if (!is_on(capture))
 		return;
-	taps_remove(capture);
-	loop_timer_cancel(loop, &capture->lot_timer);
+	recording_end(&capture->recording);
 	capture->state = CAPTURE_CLOSING;
-	put_trailer(capture);
 	writer_finish(&capture->writer);
 }
 
 void captures_port_down(struct net_port *port)
 {
-	while (!LIST_EMPTY(&port->taps)) {
-		struct capture_tap *tap = LIST_FIRST(&port->taps);
+	struct recording *recording;
 
-		if (tap->capture->port)
-			capture_close(tap->capture);
+	while ((recording = recording_of(port))) {
+		if (recording->port)
+			capture_close(container_of(recording, struct capture,
+						   recording));
 		else
-			tap_remove(tap);
+			recording_untap_first(port);
 	}
 }
 
@@ -328,10 +79,7 @@ static void capture_free(struct loop_garbage *garbage)
 	struct capture *capture =
 		container_of(garbage, struct capture, garbage);
 
-	if (capture->filtered)
-		pcap_freecode(&capture->filter);
-	free(capture->filter_text);
-	free(capture->interfaces);
+	recording_free(&capture->recording);
 	free(capture);
 }
 
@@ -416,8 +164,9 @@ static void capture_ended(struct capture *capture, bool answered)
 		.written = atomic_load(&capture->writer.written),
 	};
 	/* What was recorded and is not in the file is lost, too. */
-	capture->result.dropped =
-		capture->dropped + capture->recorded - capture->result.written;
+	capture->result.dropped = capture->recording.dropped +
+				  capture->recording.recorded -
+				  capture->result.written;
 	capture->state = CAPTURE_ENDED;
 	if (!answered) {
 		answer_start(capture, capture->result.err);
@@ -496,31 +245,8 @@ static int tap_all(struct capture *capture)
 	for (size_t i = 0; i < NET_ID_BUCKETS; i++)
 		LIST_FOREACH(port, &capture->net->by_id[i], id_link)
 	if (!err)
-		err = tap_add(capture, port);
+		err = recording_tap(&capture->recording, port);
 	return err;
-}
-
-/* The file begins with the ports that there are. */
-static int put_prologue(struct capture *capture, struct buf *prologue)
-{
-	struct capture_tap *tap;
-	uint8_t *at;
-	int err = buf_reserve(prologue, PCAPNG_BLOCK_MAX, &at);
-
-	if (err)
-		return err;
-	buf_produced(prologue, pcapng_section(at));
-	TAILQ_FOREACH(tap, &capture->taps, capture_link)
-	{
-		if (tap->interface == CAPTURE_INTERFACES_MAX)
-			continue;
-		err = buf_reserve(prologue, PCAPNG_BLOCK_MAX, &at);
-		if (err)
-			return err;
-		buf_produced(prologue, interface_block(capture, tap->port, at));
-		capture->interfaces[tap->interface].described = true;
-	}
-	return 0;
 }
 
 static int capture_open(struct capture *capture,
@@ -534,29 +260,16 @@ static int capture_open(struct capture *capture,
 
 	if (options->port && !port)
 		return -ENOENT;
-	err = port ? tap_add(capture, port) : tap_all(capture);
+	err = port ? recording_tap(&capture->recording, port)
+		   : tap_all(capture);
 	if (err)
 		return err;
 	buf_init(&prologue, WRITER_PROLOGUE_MAX);
-	err = put_prologue(capture, &prologue);
+	err = recording_begin(&capture->recording, &prologue);
 	if (!err)
 		err = writer_start(&capture->writer, &options->target,
 				   buf_data(&prologue), buf_len(&prologue));
 	buf_free(&prologue);
-	return err;
-}
-
-static int set_filter(struct capture *capture, const char *text, char **error)
-{
-	int err;
-
-	capture->filter_text = strdup(text);
-	if (!capture->filter_text)
-		return -ENOMEM;
-	if (!*text)
-		return 0;
-	err = filter_compile(&capture->filter, text, error);
-	capture->filtered = !err;
 	return err;
 }
 
@@ -572,12 +285,13 @@ int capture_start(struct net *net, uint64_t request,
 	if (!capture)
 		return -ENOMEM;
 	capture->net = net;
-	capture->port = options->port;
-	capture->snaplen = options->snaplen;
+	capture->recording.net = net;
+	capture->recording.writer = &capture->writer;
+	capture->recording.port = options->port;
+	capture->recording.snaplen = options->snaplen;
 	capture->start_request = request;
 	capture->told.fd = -1;
-	TAILQ_INIT(&capture->taps);
-	err = set_filter(capture, options->filter, error);
+	err = recording_init(&capture->recording, options->filter, error);
 	if (!err)
 		err = capture_open(capture, options);
 	if (!err) {
@@ -591,7 +305,6 @@ int capture_start(struct net *net, uint64_t request,
 		writer_join(&capture->writer, NULL);
 		LIST_REMOVE(capture, link);
 	}
-	taps_remove(capture);
 	capture_free(&capture->garbage);
 	return err;
 }
@@ -630,7 +343,7 @@ void captures_visit(struct net *net,
 			continue;
 		if (capture->state != CAPTURE_ENDED) {
 			result.written = atomic_load(&capture->writer.written);
-			result.dropped = capture->dropped;
+			result.dropped = capture->recording.dropped;
 		}
 		visit(arg, capture->id, capture->state != CAPTURE_ENDED,
 		      &result);

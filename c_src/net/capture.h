@@ -2,7 +2,7 @@
 /*
  * capture - frames that pass ports, as a pcapng file.
  *
- *   netport_input(), netport_transmit() ── capture_frame() ── ring ── writer
+ *   netport_input(), netport_transmit() ── recording ── ring ── writer
  *
  * A capture of all ports has each frame once, where it came in; one of a port
  * has what came in and what went out there. That is recorded where the port's
@@ -25,27 +25,19 @@
 #include <sys/queue.h>
 
 #include "capture_writer.h"
-#include "frame.h"
-#include "pcapng.h"
+#include "recording.h"
 
 /* At once; each has a ring, and each copies. */
 #define CAPTURES_MAX 16
 /* Ended by themselves, and not asked for yet; the oldest is forgotten. */
 #define CAPTURES_ENDED_MAX 64
-/* Ports that come and go in one capture. Frames of further ones are dropped. */
-#define CAPTURE_INTERFACES_MAX 65536u
-/* Bytes that are worth waking the writer for, and how long fewer wait, ms. */
-#define CAPTURE_LOT ((size_t)64 << 10)
-#define CAPTURE_LOT_MS 10
 /* At the end of evum_net writers are waited for so long, ms. */
 #define CAPTURE_CLOSE_MS 1000
 
 struct net;
 struct net_port;
 struct capture;
-struct capture_tap;
 LIST_HEAD(capture_list, capture);
-LIST_HEAD(capture_tap_list, capture_tap);
 
 struct capture_options {
 	uint32_t port;	  /* 0: all */
@@ -76,9 +68,7 @@ void captures_visit(struct net *net,
 				  const struct capture_result *result),
 		    void *arg);
 
-/* For netport and net: a frame has passed; a port has come, or is going. */
-void capture_frame(struct net_port *port, uint32_t direction,
-		   const struct frame *frame);
+/* For net: a port has come, or is going. */
 void captures_port_up(struct net_port *port);
 void captures_port_down(struct net_port *port);
 
