@@ -15,11 +15,14 @@
  * WINDOW frames may be on their way. Of each frame that arrives the length, the
  * number, the port and all bytes are checked. Prints one line:
  *
- *     frames=N seconds=S lost=N wrong=N strays=N cpu_us=T rtt50=T rtt99=T
+ *     frames=N seconds=S lost=N wrong=N strays=N cpu_us=T busy=R own=R rtt50=T
+ *     rtt99=T
  *
  * strays came to a port that they were not for; cpu_us is what the processes
- * PID ... took a frame, in microseconds.
+ * PID ... took a frame, in microseconds; busy is the part of the time that they
+ * had a CPU, own that of this program.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -401,27 +404,41 @@ static void round_trips(double seconds, float *p50, float *p99)
 	free(times);
 }
 
-/* CPU time of a process, us; proc(5). */
+/* CPU time of a process, us: of each of its threads, proc(5). */
 static double cpu_us(const char *pid)
 {
-	unsigned long user, system;
-	char path[64], text[1024];
-	size_t n;
+	unsigned long long ns, sum = 0;
+	char path[320];
+	struct dirent *entry;
 	FILE *file;
+	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%s/stat", pid);
-	file = fopen(path, "r");
-	if (!file)
+	snprintf(path, sizeof(path), "/proc/%s/task", pid);
+	dir = opendir(path);
+	if (!dir)
 		fail(path);
-	n = fread(text, 1, sizeof(text) - 1, file);
-	text[n] = 0;
-	fclose(file);
-	if (!strrchr(text, ')') ||
-	    sscanf(strrchr(text, ')'),
-		   ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-		   &user, &system) != 2)
-		fail(path);
-	return (double)(user + system) * 1e6 / (double)sysconf(_SC_CLK_TCK);
+	while ((entry = readdir(dir))) {
+		if (entry->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/task/%s/schedstat", pid,
+			 entry->d_name);
+		file = fopen(path, "r");
+		if (!file)
+			continue; /* it has ended */
+		if (fscanf(file, "%llu", &ns) == 1)
+			sum += ns;
+		fclose(file);
+	}
+	closedir(dir);
+	return (double)sum / 1e3;
+}
+
+static double own_cpu_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
 static double cpu_all(char **pids)
@@ -451,7 +468,7 @@ static void open_ports(const char *path, unsigned int count)
 int main(int argc, char **argv)
 {
 	float p50 = 0, p99 = 0;
-	double seconds, start, cpu;
+	double seconds, start, cpu, own;
 	unsigned long window;
 
 	for (mode = 0; argc > 2 && mode < MODES; mode++)
@@ -478,20 +495,22 @@ int main(int argc, char **argv)
 	}
 	forget();
 	cpu = cpu_all(argv + 7);
+	own = own_cpu_s();
 	start = now_s();
 	if (mode == RTT)
 		round_trips(seconds, &p50, &p99);
 	else
 		run(window, seconds);
 	seconds = now_s() - start;
+	own = own_cpu_s() - own;
 	finish();
 	cpu = cpu_all(argv + 7) - cpu;
 	printf("frames=%llu seconds=%.3f lost=%llu wrong=%llu strays=%llu "
-	       "cpu_us=%.3f rtt50=%.1f rtt99=%.1f\n",
+	       "cpu_us=%.3f busy=%.2f own=%.2f rtt50=%.1f rtt99=%.1f\n",
 	       (unsigned long long)received, seconds,
 	       (unsigned long long)(sent - received), (unsigned long long)wrong,
 	       (unsigned long long)strays,
-	       received ? cpu / (double)received : 0.0, (double)p50,
-	       (double)p99);
+	       received ? cpu / (double)received : 0.0, cpu / 1e6 / seconds,
+	       own / seconds, (double)p50, (double)p99);
 	return 0;
 }

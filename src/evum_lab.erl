@@ -106,7 +106,9 @@ start(Description) ->
 %% problems are `{{machine, Name}, {start, Reason, Lines}}', with the last lines of
 %% the machine's console, and Reason `{startup, Command, Status, Output}' where a
 %% command of its own failed or took too long. Nothing of the lab is left then, but
-%% with `all_or_nothing => false': there the others run, and {@link info/1} tells.
+%% with `all_or_nothing => false': there the others run, and {@link info/1} tells. Nor
+%% is it where the process that called this ends while it waits; afterwards the lab
+%% lives on without it.
 -spec start(description(), start_options()) -> {ok, pid()} | {error, [evum_lab_spec:problem(), ...]}.
 start(Description, Options) ->
     {ok, _} = application:ensure_all_started(evum),

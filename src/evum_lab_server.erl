@@ -27,7 +27,8 @@
     description := map(),
     lab := evum_lab_spec:lab(),
     progress := none | pid(),
-    %% who is told how the start went, {Tag, ok | {error, Problems}}
+    %% who is told how the start went, {Tag, ok | {error, Problems}}; where that
+    %% process ends before, so does the lab
     starter := {pid(), reference()}
 }.
 
@@ -56,6 +57,8 @@
     machines = #{} :: #{name() => #machine{}},
     cuts = [] :: [evum_lab_cut:cut()],
     phase = starting :: starting | running | stopping | ended,
+    %% monitors who waits for the start
+    starter :: reference(),
     waiting = [] :: [waiting()],
     %% who stops it, and what is said to those who wait
     stopping = [] :: [gen_server:from()],
@@ -71,7 +74,7 @@ start_link(Spec) ->
 
 %% @private
 -spec init(spec()) -> {ok, #state{}} | {stop, {shutdown, [evum_lab_spec:problem()]}}.
-init(#{description := Description, lab := #{machines := Machines} = Lab, progress := Progress, starter := Starter}) ->
+init(#{description := Description, lab := #{machines := Machines} = Lab, progress := Progress, starter := {Pid, _} = Starter}) ->
     process_flag(trap_exit, true),
     case claim(Lab, 1) of
         {ok, Name} ->
@@ -84,6 +87,7 @@ init(#{description := Description, lab := #{machines := Machines} = Lab, progres
                 net = evum_lab_net:new(Name, Seed),
                 machines = maps:map(fun(_, _) -> #machine{} end, Machines),
                 waiting = [{Starter, all}],
+                starter = monitor(process, Pid),
                 progress = watchers(Progress),
                 room = ?ROOM * length(evum_cpus:allowed())
             },
@@ -192,6 +196,8 @@ handle_info({'EXIT', Pid, Reason}, #state{net = Net} = State) ->
         {none, error} ->
             {noreply, State}
     end;
+handle_info({'DOWN', Ref, process, _, _}, #state{starter = Ref, phase = starting} = State) ->
+    {noreply, stop(kill, State)};
 handle_info({'DOWN', _, process, Pid, _}, #state{progress = Watchers} = State) ->
     {noreply, State#state{progress = maps:remove(Pid, Watchers)}};
 handle_info(stopped, State) ->

@@ -13,6 +13,8 @@
     order/1,
     failing_command/1,
     hanging_command/1,
+    nobody_waits_for_the_start/1,
+    starter_goes/1,
     the_rest_is_up/1,
     no_machine_at_all/1,
     links_up_and_down/1,
@@ -22,6 +24,7 @@
     fewest_steps/1,
     moved_cable/1,
     two_switches/1,
+    bonded_links/1,
     partition/1,
     partition_behind_routers/1,
     play/1,
@@ -43,6 +46,8 @@ groups() ->
             order,
             failing_command,
             hanging_command,
+            nobody_waits_for_the_start,
+            starter_goes,
             the_rest_is_up,
             no_machine_at_all,
             links_up_and_down,
@@ -52,6 +57,7 @@ groups() ->
             fewest_steps,
             moved_cable,
             two_switches,
+            bonded_links,
             partition,
             partition_behind_routers,
             play,
@@ -184,6 +190,34 @@ hanging_command(Config) ->
     {error, [Problem]} = evum_lab:start(Lab#{machines := Machines#{c => Hangs}}),
     ?assertMatch({{machine, <<"c">>}, {start, {startup, _, timeout, <<"so far\n">>}, _}}, Problem),
     ?assertEqual([], evum:list()).
+
+%% Nobody would know of it.
+nobody_waits_for_the_start(Config) ->
+    #{machines := Machines} = Lab = triangle(Config),
+    Self = self(),
+    Pid = spawn(fun() ->
+        evum_lab:start(Lab#{machines := Machines#{c => #{startup => "sleep 1000"}}}, #{progress => Self})
+    end),
+    receive
+        {evum_lab, _, {machine, <<"c">>, commands}} -> ok
+    after 60000 -> error(timeout)
+    end,
+    [Server] = evum_lab:list(),
+    Ref = monitor(process, Server),
+    exit(Pid, kill),
+    receive
+        {'DOWN', Ref, process, _, normal} -> ok
+    after 20000 -> error(timeout)
+    end,
+    ?assertEqual([], evum:list()).
+
+%% Whoever started it may go, then.
+starter_goes(Config) ->
+    {Pid, Ref} = spawn_monitor(fun() -> exit(evum_lab:start(triangle(Config))) end),
+    receive
+        {'DOWN', Ref, process, Pid, {ok, Lab}} -> ?assert(reaches(Lab, a, "c"))
+    after 60000 -> error(timeout)
+    end.
 
 the_rest_is_up(Config) ->
     #{machines := Machines} = Lab = triangle(Config),
@@ -346,6 +380,33 @@ two_switches(Config) ->
     ?assert(reaches(Lab, c, "b")),
     ok = evum_lab:disconnect(Lab, s, t),
     ?assert(is_cut_off(Lab, a, "c")).
+
+%% Two links as one, by LACP (802.1AX), which wants to know their speed; one of
+%% them may go.
+bonded_links(Config) ->
+    Bond = fun(Address) ->
+        [
+            "cd /sys/class/net && ip link set eth0 down && ip link set eth1 down",
+            "cd /sys/class/net && { test -e bond0 || echo +bond0 > bonding_masters; }",
+            "cd /sys/class/net/bond0/bonding && echo 802.3ad > mode && echo fast > lacp_rate && echo 100 > miimon",
+            "cd /sys/class/net/bond0/bonding && echo +eth0 > slaves && echo +eth1 > slaves",
+            "ip addr add " ++ Address ++ "/24 dev bond0 && ip link set bond0 up"
+        ]
+    end,
+    Lab = start(#{
+        machines => #{a => #{startup => Bond("10.1.0.1")}, b => #{startup => Bond("10.1.0.2")}},
+        links => [{{a, eth0}, {b, eth0}}, {{a, eth1}, {b, eth1}}],
+        defaults => defaults(Config)
+    }),
+    ?assertEqual({0, <<"10000\nfull\n">>}, cmd(Lab, a, "cat /sys/class/net/eth0/speed /sys/class/net/eth0/duplex")),
+    Both = "for i in $(seq 100); do grep -q 2 /sys/class/net/bond0/bonding/ad_num_ports && exit 0; sleep 0.2; done; exit 1",
+    ?assertEqual({0, <<>>}, cmd(Lab, a, Both)),
+    ?assert(reaches(Lab, a, "10.1.0.2")),
+    ok = evum_lab:set_link(Lab, {a, eth0}, {b, eth0}, #{up => false}),
+    ?assert(reaches(Lab, a, "10.1.0.2")),
+    ok = evum_lab:set_link(Lab, {a, eth0}, {b, eth0}, #{up => true}),
+    ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{up => false}),
+    ?assert(reaches(Lab, a, "10.1.0.2")).
 
 %% Groups at one switch, and on a wire.
 partition(Config) ->

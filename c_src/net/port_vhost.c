@@ -33,6 +33,16 @@
  */
 #define CALL_LATER_MS 1
 
+/*
+ * What the card says of its link. Drivers that bond links by LACP take no part
+ * where that is unknown (ad_update_actor_keys() of drivers/net/bonding). Any
+ * figure would do; this is veth's, which such set-ups know.
+ */
+#define LINK_MBIT 10000
+#define LINK_FULL_DUPLEX 1
+_Static_assert(sizeof(struct virtio_net_config) <= VHOST_CONFIG_MAX,
+	       "no room for a card's configuration");
+
 /* Pieces of a burst; what is left must be enough for any chain. */
 #define PIECES (BURST_FRAMES * 24 + VIRTQ_CHAIN_MAX)
 
@@ -492,7 +502,8 @@ static const struct vhost_ops vhost_net_ops = {
 		    BIT(VIRTIO_NET_F_GUEST_CSUM) |
 		    BIT(VIRTIO_NET_F_GUEST_TSO4) |
 		    BIT(VIRTIO_NET_F_GUEST_TSO6) | BIT(VIRTIO_NET_F_HOST_TSO4) |
-		    BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_MRG_RXBUF),
+		    BIT(VIRTIO_NET_F_HOST_TSO6) | BIT(VIRTIO_NET_F_MRG_RXBUF) |
+		    BIT(VIRTIO_NET_F_SPEED_DUPLEX),
 	.n_queues = QUEUES,
 	.started = vhost_started,
 	.stopped = vhost_stopped,
@@ -509,12 +520,23 @@ static void vhost_late(struct loop_timer *timer)
 	vhost_drop(vhost);
 }
 
+static void describe(struct vhost_dev *dev)
+{
+	const struct virtio_net_config config = {.speed = LINK_MBIT,
+						 .duplex = LINK_FULL_DUPLEX};
+
+	memcpy(dev->config, &config, sizeof(config));
+	dev->config_len = sizeof(config);
+}
+
 void vhost_accepted(struct net *net, int fd)
 {
 	struct vhost_port *vhost = calloc(1, sizeof(*vhost));
 
 	if (!net->vhost)
 		net->vhost = malloc(sizeof(*net->vhost));
+	if (vhost)
+		describe(&vhost->dev);
 	if (!vhost || !net->vhost ||
 	    vhost_open(&vhost->dev, &net->loop, &vhost_net_ops, vhost->queues,
 		       fd)) {
