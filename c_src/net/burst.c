@@ -15,15 +15,18 @@ _Static_assert(BURST_HEADROOM <= SLOT_STRIDE - SLOT_SIZE, "slots overlap");
 int burst_init(struct burst *burst)
 {
 	*burst = (struct burst){.memory = NULL};
-	burst->memory = malloc((size_t)BURST_FRAMES * SLOT_STRIDE);
+	burst->memory = malloc((size_t)BURST_SLOTS * SLOT_STRIDE);
 	if (!burst->memory)
 		return -ENOMEM;
-	for (size_t i = 0; i < BURST_FRAMES; i++) {
+	burst_restart(burst);
+	for (size_t i = 0; i < BURST_SLOTS; i++) {
 		burst->slots[i].iov_base =
 			burst->memory + i * SLOT_STRIDE + BURST_HEADROOM;
 		burst->slots[i].iov_len = SLOT_SIZE;
 		burst->rx[i].msg_hdr.msg_iov = &burst->slots[i];
 		burst->rx[i].msg_hdr.msg_iovlen = 1;
+	}
+	for (size_t i = 0; i < BURST_FRAMES; i++) {
 		burst->tx[i].msg_hdr.msg_iov = &burst->out[i];
 		burst->tx[i].msg_hdr.msg_iovlen = 1;
 	}
@@ -36,21 +39,34 @@ void burst_free(struct burst *burst)
 	burst->memory = NULL;
 }
 
+bool burst_is_full(const struct burst *burst)
+{
+	return burst->next > BURST_SLOTS - BURST_FRAMES;
+}
+
+void burst_restart(struct burst *burst)
+{
+	burst->next = BURST_FRAMES;
+}
+
 int burst_receive(struct burst *burst, int fd)
 {
+	struct mmsghdr *rx = burst->rx + burst->next;
 	int n;
 
 	burst->count = 0;
 	burst->ended = false;
 	burst->more = false;
-	n = recvmmsg(fd, burst->rx, BURST_FRAMES, MSG_DONTWAIT, NULL);
+	burst->gathers = true;
+	n = recvmmsg(fd, rx, BURST_FRAMES, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
 	burst->count = (unsigned int)n;
+	burst->next += (unsigned int)n;
 	for (int i = 0; i < n; i++)
 		burst->frames[i] =
-			(struct frame){.bytes = burst->slots[i].iov_base,
-				       .len = burst->rx[i].msg_len};
+			(struct frame){.bytes = rx[i].msg_hdr.msg_iov->iov_base,
+				       .len = rx[i].msg_len};
 	return 0;
 }
 

@@ -83,8 +83,18 @@ static void net_flush(struct net *net)
 
 static void net_turn_end(struct loop_garbage *turn_end)
 {
-	net_flush(container_of(turn_end, struct net, turn_end));
+	struct net *net = container_of(turn_end, struct net, turn_end);
+
+	net_flush_ports(net);
+	net_flush(net);
 	turn_end->release = NULL;
+}
+
+void net_flush_later(struct net *net)
+{
+	/* What is freed at the end of a turn is also what runs there. */
+	if (!net->turn_end.release)
+		loop_defer(&net->loop, &net->turn_end, net_turn_end);
 }
 
 static void net_put_up(struct net *net, const struct frames_up *up,
@@ -103,9 +113,7 @@ static void net_put_up(struct net *net, const struct frames_up *up,
 	net->batch_len += len;
 	net->forward.sent += len;
 	net_count(net, NET_FRAMES_UP);
-	/* What is freed at the end of a turn is also what runs there. */
-	if (!net->turn_end.release)
-		loop_defer(&net->loop, &net->turn_end, net_turn_end);
+	net_flush_later(net);
 }
 
 void net_frame_up(struct net *net, const struct frames_up *up,

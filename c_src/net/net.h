@@ -81,7 +81,7 @@ struct net {
 
 	uint8_t *batch; /* NET_BATCH_MAX bytes, towards the BEAM */
 	size_t batch_len;
-	struct loop_garbage turn_end; /* queued while the batch holds frames */
+	struct loop_garbage turn_end; /* queued while there is what to flush */
 
 	uint32_t last_port_id, last_listener_id, last_capture_id;
 	struct net_port_list by_id[NET_ID_BUCKETS];
@@ -131,6 +131,8 @@ void net_begin_forms(struct net *net, const struct frame *frame, uint16_t tci,
 int net_frames_down(struct net *net, const uint8_t *bytes, size_t len);
 /* Send what was noted for ports with netport_send(). */
 void net_flush_ports(struct net *net);
+/* The same at the end of the loop's turn, if not before. */
+void net_flush_later(struct net *net);
 /* The BEAM takes more, or has answered: resume what was paused. */
 void net_resume(struct net *net);
 

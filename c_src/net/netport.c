@@ -281,8 +281,9 @@ bool netport_switch_one(struct net_port *port, const struct frame *frame)
 	return netport_decide(port, frame, net_takes_frames(port->net));
 }
 
-unsigned int netport_switch(struct net_port *port, const struct frame *frames,
-			    unsigned int n)
+static unsigned int netport_decide_all(struct net_port *port,
+				       const struct frame *frames,
+				       unsigned int n)
 {
 	/* A burst that was begun may run into debt. */
 	bool may_go_up = net_takes_frames(port->net);
@@ -291,21 +292,38 @@ unsigned int netport_switch(struct net_port *port, const struct frame *frames,
 	for (i = 0; i < n && port->id; i++)
 		if (!netport_decide(port, &frames[i], may_go_up))
 			break;
-	net_flush_ports(port->net);
 	return i;
+}
+
+unsigned int netport_switch(struct net_port *port, const struct frame *frames,
+			    unsigned int n)
+{
+	unsigned int taken = netport_decide_all(port, frames, n);
+
+	net_flush_ports(port->net);
+	return taken;
+}
+
+/* The frames' bytes last until net_flush_ports(), which is the caller's. */
+static unsigned int netport_gather(struct net_port *port,
+				   const struct frame *frames, unsigned int n)
+{
+	if (!port->impaired[IMPAIRED_IN].on)
+		return netport_decide_all(port, frames, n);
+	for (unsigned int i = 0; i < n && port->id; i++)
+		if (netport_admits(port, &frames[i]))
+			impaired_frame(&port->impaired[IMPAIRED_IN],
+				       &frames[i]);
+	return n;
 }
 
 unsigned int netport_input(struct net_port *port, const struct frame *frames,
 			   unsigned int n)
 {
-	if (!port->impaired[IMPAIRED_IN].on)
-		return netport_switch(port, frames, n);
-	for (unsigned int i = 0; i < n && port->id; i++)
-		if (netport_admits(port, &frames[i]))
-			impaired_frame(&port->impaired[IMPAIRED_IN],
-				       &frames[i]);
+	unsigned int taken = netport_gather(port, frames, n);
+
 	net_flush_ports(port->net);
-	return n;
+	return taken;
 }
 
 void netport_resume(struct net_port *port)
@@ -340,11 +358,25 @@ static void netport_take(struct net_port *port, const struct burst *burst)
 	unsigned int taken = 0;
 
 	if (!port->paused || port->impaired[IMPAIRED_IN].on)
-		taken = netport_input(port, burst->frames, burst->count);
+		taken = netport_gather(port, burst->frames, burst->count);
+	if (burst->gathers)
+		net_flush_later(port->net);
+	else
+		net_flush_ports(port->net);
 	if (port->id && taken < burst->count)
 		netport_enqueue(port, &port->held, NETPORT_HELD_OWN,
 				NETPORT_RX_DROPPED, burst->frames + taken,
 				burst->count - taken);
+}
+
+/* Frames for others wait in the burst for the turn's end, while it has room. */
+static void netport_begin_burst(struct net *net)
+{
+	if (burst_is_full(&net->burst))
+		net_flush_ports(net);
+	if (LIST_EMPTY(&net->dirty_ports))
+		burst_restart(&net->burst);
+	net->burst.gathers = false;
 }
 
 static void netport_receive(struct net_port *port)
@@ -353,8 +385,12 @@ static void netport_receive(struct net_port *port)
 
 	burst->more = false;
 	do {
-		int err = port->ops->receive(port, burst);
+		int err;
 
+		netport_begin_burst(port->net);
+		if (!port->id)
+			return;
+		err = port->ops->receive(port, burst);
 		/* -ECONNRESET of a datagram socket tells of the peer's other
 		 * end, once; reading goes on. */
 		if (err == -EAGAIN || err == -EINTR || err == -ECONNRESET)

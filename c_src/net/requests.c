@@ -341,6 +341,8 @@ int requests_handle(struct net *net, const char *term)
 	term_atom(&r, op);
 	if (r.err)
 		return r.err;
+	/* What came before goes as if the request had not been. */
+	net_flush_ports(net);
 	for (size_t i = 0; i < sizeof(operations) / sizeof(*operations); i++) {
 		int err;
 
