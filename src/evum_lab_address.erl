@@ -26,7 +26,7 @@
 plan(#{addressing := Addressing} = Lab, Kept) ->
     Domains = [
         {subnets(Domain, Lab), Ports, [Port || Port <- Ports, given(Port, Lab) =:= []]}
-     || {Domain, Ports} <- evum_lab_spec:domains(Lab)
+     || {Domain, Ports} <- evum_lab_domain:all(Lab)
     ],
     lists:foldl(
         fun
@@ -80,7 +80,7 @@ hosts(#{machines := Machines}) ->
         [
             [host(Address), $\s, Name, $\n]
          || {Name, #{interfaces := Interfaces}} <- lists:sort(maps:to_list(Machines)),
-            {_, #{addresses := Addresses}} <- evum_lab_spec:sorted(Interfaces),
+            {_, #{addresses := Addresses}} <- evum_lab_interface:sorted(Interfaces),
             Address <- Addresses
         ]
     ]).

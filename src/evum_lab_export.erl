@@ -65,14 +65,14 @@ number(Interface) ->
 
 interfaces(Name, #{machines := Machines}) ->
     #{interfaces := Interfaces} = maps:get(Name, Machines),
-    evum_lab_spec:sorted(Interfaces).
+    evum_lab_interface:sorted(Interfaces).
 
 %% The name of the collision domain that an interface is in. Switches with an uplink
 %% are none: that is what `bridged' is for.
 domains(#{switches := Switches} = Lab) ->
     Named = [
         {Ports, Name}
-     || {Domain, Ports} <- evum_lab_spec:domains(Lab), Name <- domain(Domain, Switches)
+     || {Domain, Ports} <- evum_lab_domain:all(Lab), Name <- domain(Domain, Switches)
     ],
     maps:from_list([{Port, Name} || {Ports, Name} <- unique(Named), Port <- Ports]).
 
@@ -308,7 +308,7 @@ quote(Arg) ->
 %% there on the host.
 -spec containerlab(evum_lab_spec:lab()) -> {ok, [file()], [note()]}.
 containerlab(#{name := Name, machines := Machines, switches := Switches} = Lab) ->
-    Domains = evum_lab_spec:domains(Lab),
+    Domains = evum_lab_domain:all(Lab),
     Bridges = [hd(lists:sort(Names)) || {{switches, Names}, Ports} <- Domains, length(Ports) =/= 2],
     Text = [
         ["name: ", json(lab_name(Name)), "\n\ntopology:\n  nodes:\n"],

@@ -41,7 +41,7 @@ lines({switch, Name}, _Lab) ->
     [Name];
 lines({machine, Name}, #{machines := Machines}) ->
     #{Name := #{interfaces := Interfaces}} = Machines,
-    [Name | [[Interface, $\s, Address] || {Interface, #{addresses := As}} <- evum_lab_spec:sorted(Interfaces), Address <- As]].
+    [Name | [[Interface, $\s, Address] || {Interface, #{addresses := As}} <- evum_lab_interface:sorted(Interfaces), Address <- As]].
 
 end_label({_, Interface}) -> Interface;
 end_label(_) -> "".

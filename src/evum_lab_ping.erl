@@ -15,7 +15,7 @@ all(Vms, #{machines := Machines}) ->
         {Name, evum_lab_address:host(Address)}
      || Name <- lists:sort(maps:keys(Vms)),
         #{Name := #{interfaces := Interfaces}} <- [Machines],
-        [Address | _] <- [lists:append([As || {_, #{addresses := As}} <- evum_lab_spec:sorted(Interfaces)])]
+        [Address | _] <- [lists:append([As || {_, #{addresses := As}} <- evum_lab_interface:sorted(Interfaces)])]
     ],
     Asked = [
         begin

@@ -36,7 +36,7 @@ destination(To) ->
 subnets(Family, #{machines := Machines} = Lab) ->
     [
         {Network, [{M, evum_lab_address:host(A)} || {M, A, N} <- Ports, N =:= Network]}
-     || {_, Domain} <- evum_lab_spec:domains(Lab),
+     || {_, Domain} <- evum_lab_domain:all(Lab),
         Ports <- [
             [
                 {M, A, {F, N}}

@@ -474,7 +474,7 @@ ports(Name, Machine, #state{lab = Lab} = State) ->
     [{Home, Port, setting({Name, Interface}, Home, Lab)} || {Interface, Home, Port} <- plugged(Machine, State)].
 
 plugged(#machine{os_pid = OsPid, homes = Homes}, #state{net = Net}) when is_integer(OsPid) ->
-    Sorted = evum_lab_spec:sorted(Homes),
+    Sorted = evum_lab_interface:sorted(Homes),
     [
         {Interface, Home, Port}
      || {Interface, Home} <- Sorted,

@@ -58,7 +58,7 @@
 %% impairments, in both directions: those of {@link evum_impair}.
 -module(evum_lab_spec).
 
--export([impairments/0, parse/1, parse/2, read/1, domains/1, links_of/2, sorted/1]).
+-export([impairments/0, parse/1, parse/2, read/1]).
 
 -export_type([lab/0, machine/0, interface/0, switch/0, link/0, link_end/0, name/0]).
 -export_type([port_id/0, domain/0, thing/0, problem/0]).
@@ -209,7 +209,7 @@ parse(Given, _Kept) ->
 addresses(Lab, Kept) ->
     case evum_lab_address:plan(Lab, Kept) of
         {ok, Planned} ->
-            case twice(Planned) of
+            case evum_lab_domain:twice(Planned) of
                 [] -> {ok, evum_lab_routes:plan(Planned)};
                 Problems -> {error, Problems}
             end;
@@ -251,7 +251,7 @@ from_entries(Path, Terms) ->
 lab_name(none) ->
     {none, []};
 lab_name(Given) ->
-    case name(Given) of
+    case evum_lab_name:host(Given) of
         {ok, Name} -> {Name, []};
         error -> {none, [{lab, {bad_option, name, Given}}]}
     end.
@@ -287,25 +287,6 @@ is_pool({Family, Text}) when Family =:= ipv4; Family =:= ipv6 ->
 is_pool(_) ->
     false.
 
-%% Names are as of hosts: RFC 1123, section 2.1; Linux takes 64 bytes.
-name(Given) when is_atom(Given), Given =/= undefined ->
-    name(atom_to_binary(Given));
-name(Given) when is_binary(Given); is_list(Given) ->
-    try unicode:characters_to_binary(Given) of
-        Text when is_binary(Text) ->
-            Regex = "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$",
-            case re:run(Text, Regex, [{capture, none}, dollar_endonly]) of
-                match -> {ok, Text};
-                nomatch -> error
-            end;
-        _ ->
-            error
-    catch
-        error:badarg -> error
-    end;
-name(_) ->
-    error.
-
 %% A map, or a list of pairs in which a name may be twice.
 named(_Key, Kind, Given) when is_map(Given) ->
     named_list(Kind, lists:sort(maps:to_list(Given)), [], []);
@@ -320,7 +301,7 @@ named(Key, _Kind, Given) ->
 named_list(_Kind, [], Named, Problems) ->
     {lists:reverse(Named), lists:reverse(Problems)};
 named_list(Kind, [{Given, Options} | Rest], Named, Problems) ->
-    case name(Given) of
+    case evum_lab_name:host(Given) of
         {ok, Name} ->
             case lists:keymember(Name, 1, Named) of
                 false -> named_list(Kind, Rest, [{Name, Options} | Named], Problems);
@@ -363,7 +344,7 @@ machine(Name, Given, Defaults) when is_map(Given) ->
         {{machine, Name}, {bad_option, K, V}}
      || {K, V} <- maps:to_list(maps:without(Allowed, Options))
     ],
-    {Interfaces, P1} = interfaces(Name, maps:get(interfaces, All, #{})),
+    {Interfaces, P1} = evum_lab_interface:parse(Name, maps:get(interfaces, All, #{})),
     {Own, P2} = own(Name, maps:with(?MACHINE_KEYS -- [interfaces], All)),
     {Own#{options => maps:with(Allowed, Options), interfaces => Interfaces}, Unknown ++ P1 ++ P2};
 machine(Name, Given, Defaults) ->
@@ -404,7 +385,7 @@ own_value(env, Env) when is_map(Env) ->
 own_value(sysctl, Settings) when is_map(Settings) ->
     good(lists:all(fun is_setting/1, maps:to_list(Settings)), Settings);
 own_value(depends, Names) when is_list(Names) ->
-    Found = [Name || Given <- Names, {ok, Name} <- [name(Given)]],
+    Found = [Name || Given <- Names, {ok, Name} <- [evum_lab_name:host(Given)]],
     good(length(Found) =:= length(Names), lists:usort(Found));
 own_value(Key, Ms) when Key =:= boot_timeout; Key =:= startup_timeout ->
     good(Ms =:= infinity orelse (is_integer(Ms) andalso Ms > 0), Ms);
@@ -445,79 +426,6 @@ is_setting({Key, Value}) ->
         re:run(Key, "^[A-Za-z0-9_.*/-]+$", [{capture, none}, dollar_endonly]) =:= match andalso
         (is_integer(Value) orelse is_text(Value)).
 
-interfaces(Machine, Given) when is_map(Given) ->
-    lists:foldl(
-        fun({Name, Options}, {Made, Problems}) ->
-            case interface_name(Name) of
-                {ok, Interface} when not is_map_key(Interface, Made) ->
-                    {One, Wrong} = interface(Machine, Interface, Options),
-                    {Made#{Interface => One}, Wrong ++ Problems};
-                {ok, Interface} ->
-                    {Made, [{{interface, Machine, Interface}, duplicate} | Problems]};
-                error ->
-                    {Made, [{{interface, Machine, Name}, bad_name} | Problems]}
-            end
-        end,
-        {#{}, []},
-        maps:to_list(Given)
-    );
-interfaces(Machine, Given) ->
-    {#{}, [{{machine, Machine}, {bad_option, interfaces, Given}}]}.
-
-%% IFNAMSIZ of linux/if.h is 16, with a NUL; `lo' is taken.
-interface_name(Name) when is_atom(Name) ->
-    interface_name(atom_to_binary(Name));
-interface_name(Name) ->
-    case name(Name) of
-        {ok, Text} ->
-            Regex = "^(?!lo$)[a-z][a-z0-9._-]{0,14}$",
-            case re:run(Text, Regex, [{capture, none}, dollar_endonly]) of
-                match -> {ok, Text};
-                nomatch -> error
-            end;
-        error ->
-            error
-    end.
-
-interface(Machine, Name, Addresses) when is_list(Addresses) ->
-    interface(Machine, Name, #{addresses => Addresses});
-interface(Machine, Name, Given) when is_map(Given) ->
-    Thing = {interface, Machine, Name},
-    Unknown = [
-        {Thing, {bad_option, K, V}}
-     || {K, V} <- maps:to_list(maps:without([mac, addresses, mtu], Given))
-    ],
-    {Mac, P1} =
-        case mac(maps:get(mac, Given, random), Machine, Name) of
-            {ok, Text} -> {Text, []};
-            error -> {<<>>, [{Thing, {bad_option, mac, maps:get(mac, Given)}}]}
-        end,
-    P2 =
-        case evum_netconf:plan(#{Name => maps:with([addresses, mtu], Given)}) of
-            {ok, _} -> [];
-            {error, {bad_option, _, #{}}} -> [{Thing, {bad_option, interface, maps:remove(mac, Given)}}];
-            {error, {bad_option, _, Bad}} -> [{Thing, {bad_address, Bad}}]
-        end,
-    Addresses = maps:get(addresses, Given, []),
-    {(maps:with([mtu], Given))#{mac => Mac, addresses => Addresses}, Unknown ++ P1 ++ P2};
-interface(Machine, Name, Given) ->
-    {(default_interface(Machine, Name)), [{{interface, Machine, Name}, {bad_option, interface, Given}}]}.
-
-default_interface(Machine, Name) ->
-    {ok, Mac} = mac(random, Machine, Name),
-    #{mac => Mac, addresses => []}.
-
-%% The same each time: what a lab shows shall not depend on chance. Locally
-%% administered, and of one station (IEEE 802).
-mac(random, Machine, Name) ->
-    <<Bytes:5/binary, _/binary>> = erlang:md5([Machine, $/, Name]),
-    {ok, evum_machine:format_mac(<<2, Bytes/binary>>)};
-mac(Given, _Machine, _Name) ->
-    case evum_machine:parse_mac(Given) of
-        {ok, Mac} -> {ok, evum_machine:format_mac(Mac)};
-        error -> error
-    end.
-
 %% Interfaces that only links name.
 with_linked(Machines, Links) ->
     Ports = [Port || #{ends := {A, B}} <- Links, Port <- [A, B], is_tuple(Port)],
@@ -526,7 +434,7 @@ with_linked(Machines, Links) ->
             #{M := #{interfaces := Interfaces} = Machine} = Acc,
             case Interfaces of
                 #{I := _} -> Acc;
-                #{} -> Acc#{M := Machine#{interfaces := Interfaces#{I => default_interface(M, I)}}}
+                #{} -> Acc#{M := Machine#{interfaces := Interfaces#{I => evum_lab_interface:default(M, I)}}}
             end
         end,
         Machines,
@@ -632,14 +540,14 @@ link(Given, _Machines, _Switches) ->
     {[], [{{link, Given}, {bad_option, link, Given}}]}.
 
 link_end({Machine, Interface}, Machines, _Switches) ->
-    case {name(Machine), interface_name(Interface)} of
+    case {evum_lab_name:host(Machine), evum_lab_name:interface(Interface)} of
         {{ok, M}, {ok, I}} when is_map_key(M, Machines) -> {ok, {M, I}};
         {{ok, M}, {ok, _}} -> {error, {no_machine, M}};
         {_, error} -> {error, {bad_option, interface, Interface}};
         {error, _} -> {error, {no_machine, Machine}}
     end;
 link_end(Switch, _Machines, Switches) ->
-    case name(Switch) of
+    case evum_lab_name:host(Switch) of
         {ok, S} when is_map_key(S, Switches) -> {ok, S};
         {ok, S} -> {error, {no_switch, S}};
         error -> {error, {no_switch, Switch}}
@@ -649,70 +557,3 @@ is_link_option(up, Up) -> is_boolean(Up);
 is_link_option(subnet, Subnet) -> is_subnet(Subnet);
 is_link_option(port, Options) -> is_map(Options);
 is_link_option(Key, _) -> lists:member(Key, ?IMPAIRMENTS).
-
-%%% What there must not be twice ----------------------------------------------
-
-%% @doc The collision domains, each with its ports in the order of the links.
--spec domains(lab()) -> [{domain(), [port_id()]}].
-domains(#{switches := Switches, links := Links}) ->
-    Trunks = [{A, B} || #{ends := {A, B}} <- Links, is_binary(A)],
-    Groups = lists:foldl(fun join/2, [[S] || S <- lists:sort(maps:keys(Switches))], Trunks),
-    Wires = [
-        {{wire, A, B}, [A, B]}
-     || #{ends := {A, B}} <- Links, is_tuple(A), is_tuple(B)
-    ],
-    [
-        {{switches, Group}, [A || #{ends := {A, B}} <- Links, is_tuple(A), lists:member(B, Group)]}
-     || Group <- Groups
-    ] ++ Wires.
-
-join({A, B}, Groups) ->
-    {Joined, Rest} = lists:partition(fun(G) -> lists:member(A, G) orelse lists:member(B, G) end, Groups),
-    [lists:usort(lists:append(Joined)) | Rest].
-
-%% @doc Interfaces in the order in which a machine has them.
--spec sorted(#{name() => Any}) -> [{name(), Any}].
-sorted(Interfaces) ->
-    lists:sort(
-        fun({A, _}, {B, _}) -> {byte_size(A), A} =< {byte_size(B), B} end, maps:to_list(Interfaces)
-    ).
-
-%% @doc The links that a machine or switch has an end of.
--spec links_of(name(), lab()) -> [link()].
-links_of(Name, #{links := Links}) ->
-    [
-        Link
-     || #{ends := {A, B}} = Link <- Links,
-        lists:any(fun(End) -> End =:= Name orelse (is_tuple(End) andalso element(1, End) =:= Name) end, [A, B])
-    ].
-
-twice(#{machines := Machines} = Lab) ->
-    Of = fun(Field, {M, I}) ->
-        #{M := #{interfaces := #{I := Interface}}} = Machines,
-        case Field of
-            mac -> [maps:get(mac, Interface)];
-            addresses -> [evum_lab_address:host(A) || A <- maps:get(addresses, Interface)]
-        end
-    end,
-    InDomains = [{Field, Ports} || {_, Ports} <- domains(Lab), Field <- [mac, addresses]],
-    InMachines = [
-        {addresses, [{M, I} || I <- maps:keys(Interfaces)]}
-     || {M, #{interfaces := Interfaces}} <- maps:to_list(Machines)
-    ],
-    Found = [
-        {{interface, M2, I2}, {Field, Value, {interface, M1, I1}}}
-     || {Field, Ports} <- InDomains ++ InMachines,
-        Values <- [[{V, Port} || Port <- lists:sort(Ports), V <- Of(Field, Port)]],
-        {{V1, {M1, I1}}, {Value, {M2, I2}}} <- pairs(lists:sort(Values)),
-        V1 =:= Value
-    ],
-    lists:usort([
-        case What of
-            {mac, V, Other} -> {Thing, {mac_twice, V, Other}};
-            {addresses, V, Other} -> {Thing, {address_twice, V, Other}}
-        end
-     || {Thing, What} <- Found
-    ]).
-
-pairs([A, B | Rest]) -> [{A, B} | pairs([B | Rest])];
-pairs(_) -> [].

@@ -2,7 +2,10 @@
 %% @doc Addresses of stations, as text and as numbers (pure).
 -module(evum_mac).
 
--export([format/1, parse/1]).
+-export([format/1, parse/1, parse_station/1]).
+
+%% IEEE 802: the lowest bit of the first byte marks a group of stations.
+-define(GROUP, (1 bsl 40)).
 
 %% @doc In the form "02:00:00:00:00:01".
 -spec format(evum_fdb:mac()) -> string().
@@ -14,14 +17,21 @@ format(Mac) ->
 -spec parse(term()) -> {ok, evum_fdb:mac()} | error.
 parse(<<Mac:48>>) ->
     {ok, Mac};
-parse(Text) when is_list(Text) ->
-    try
-        Bytes = [list_to_integer(Byte, 16) || [_, _] = Byte <- string:split(Text, ":", all)],
-        <<Mac:48>> = list_to_binary(Bytes),
-        17 = length(Text),
-        {ok, Mac}
+parse(Text) when is_list(Text); is_binary(Text) ->
+    Pattern = "^([0-9a-f]{2}:){5}[0-9a-f]{2}$",
+    try re:run(Text, Pattern, [{capture, none}, caseless, dollar_endonly]) of
+        match -> {ok, binary_to_integer(binary:replace(iolist_to_binary(Text), <<":">>, <<>>, [global]), 16)};
+        nomatch -> error
     catch
-        error:_ -> error
+        error:badarg -> error
     end;
 parse(_) ->
     error.
+
+%% @doc The same, of one station.
+-spec parse_station(term()) -> {ok, evum_fdb:mac()} | error.
+parse_station(Given) ->
+    case parse(Given) of
+        {ok, Mac} when Mac =/= 0, Mac band ?GROUP =:= 0 -> {ok, Mac};
+        _ -> error
+    end.

@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc The description of a machine: options, validated whole before anything
-%% is started, and what follows from them for the kernel's command line.
+%% is started.
 %%
 %% <table>
 %% <tr><td>`name'</td><td>a name for the machine, an atom, string or binary;
@@ -62,14 +62,10 @@
 %% `{rootflags, Folder}', `{rootfstype, "hostfs"}', `write'.
 -module(evum_machine).
 
--export([describe/1, defaults/0, with_kernel/2, start_request/2]).
--export([format_mac/1, parse_mac/1]).
+-export([describe/1, defaults/0, with_kernel/2]).
 
 -export_type([options/0, machine/0, interface/0, error/0]).
 
--define(JAIL, "/dev/shm/evum").
-%% What the jail's tmpfs holds beside the machine's memory, bytes.
--define(ROOM_BESIDE, (4 bsl 20)).
 %% INIT_ARGS_MAX of c_src/init/init.h.
 -define(INIT_ARGS_MAX, 64).
 %% CONFIG_NR_CPUS of kernel/smp.config.
@@ -80,17 +76,10 @@
 -define(SHARES_MAX, 16).
 %% INIT_INTERFACES_MAX of c_src/init/init.h.
 -define(INTERFACES_MAX, 16).
-%% The platform device of the first interface's card; those of other virtio
-%% devices count from 0.
--define(CARD_ID, 100).
-%% HANDOVER_FD of c_src/guest/handover.h.
--define(HANDOVER_FD, 6).
 %% What ext4 needs to be one, MiB.
 -define(DISK_MIN, 8).
 %% PATH_MAX of Linux, bytes with the NUL.
 -define(PATH_MAX, 4096).
-%% linux/virtio_ids.h
--define(VIRTIO_ID_CONSOLE, "3").
 %% UML's own memory is above that, MiB.
 -define(MEM_MIN, 8).
 %% Bytes of a transcript in the BEAM's memory.
@@ -446,25 +435,11 @@ guest_path(Key, Path, Given) ->
             throw({bad_option, Key, Given})
     end.
 
-%% IEEE 802: the lowest bit of the first byte marks a group of stations.
-mac(<<First, _:5/binary>> = Mac) when First band 1 =:= 0, Mac =/= <<0:48>> ->
-    Mac;
-mac(Text) when is_list(Text); is_binary(Text) ->
-    Pattern = "^([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}$",
-    try re:run(Text, Pattern, [{capture, none}]) of
-        match ->
-            Hex = binary:replace(iolist_to_binary(Text), <<":">>, <<>>, [global]),
-            case <<(binary_to_integer(Hex, 16)):48>> of
-                <<First, _/binary>> = Mac when First band 1 =:= 0, Mac =/= <<0:48>> -> Mac;
-                _ -> throw({bad_option, mac, Text})
-            end;
-        nomatch ->
-            throw({bad_option, mac, Text})
-    catch
-        error:badarg -> throw({bad_option, mac, Text})
-    end;
 mac(Given) ->
-    throw({bad_option, mac, Given}).
+    case evum_mac:parse_station(Given) of
+        {ok, Mac} -> <<Mac:48>>;
+        error -> throw({bad_option, mac, Given})
+    end.
 
 %% @doc Settle what depends on the kernel: the transport, whether it has SMP.
 -spec with_kernel(machine(), evum_kernel:kernel()) ->
@@ -486,185 +461,3 @@ with_kernel(#{transport := Transport, cpus := Cpus, image := Image} = Machine, K
                 false -> {error, {bad_option, transport, Transport}}
             end
     end.
-
-%% @doc What `evum_guest' is told to start (`doc/port-protocol.md'). By now the
-%% switches of the machine's interfaces are paths of control sockets, and its
-%% `cpu' is a list, empty for all. Paths of the host go through links in the
-%% jail's folder, so none of them has to survive the kernel's command line,
-%% which splits at blanks and commas.
--spec start_request(machine(), evum_kernel:kernel()) ->
-    [{atom(), term()}].
-start_request(#{mem := Mem, interfaces := Interfaces} = Machine, Kernel) ->
-    %% Also as the first argument: UML executes that again to reboot.
-    Path = unicode:characters_to_binary(filename:absname(maps:get(path, Kernel))),
-    Files = files(Machine),
-    [
-        {kernel, Path},
-        {argv, [Path | arguments(Machine, Kernel)]},
-        {config, config(Machine, Kernel)},
-        {links, links(Machine, Kernel)},
-        {shares, shares(Machine)},
-        {closed, is_closed(Machine)},
-        {shown, [unicode:characters_to_binary(P) || P <- [Path | maps:get(libraries, Kernel)]]},
-        {room, (Mem bsl 20) + ?ROOM_BESIDE + byte_size(Files)},
-        {cpus, list_to_tuple(maps:get(cpu, Machine))},
-        %% The data sockets of `daemon' have abstract addresses, which belong
-        %% to a network namespace.
-        {net, Interfaces =/= [] andalso maps:get(transport, Machine) =:= daemon}
-    ] ++
-        [{sockets, [switch_socket(Interface, fd) || Interface <- Interfaces]} || #{transport := fd} <- [Machine]] ++
-        [{files, Files} || Files =/= <<>>] ++
-        [{disk, Disk} || #{disk := {file, Disk, _}} <- [Machine]].
-
-%% With an image of its own, a machine has no business with the host's files.
-is_closed(#{image := #{type := Type}}) -> Type =/= host.
-
-shares(#{share := Shares}) ->
-    [
-        {<<"share", (integer_to_binary(N))/binary>>, HostDir, Mode =:= rw}
-     || {N, {HostDir, _, Mode}} <- lists:zip(lists:seq(0, length(Shares) - 1), Shares)
-    ].
-
-%% c_src/init/files.c draws it.
-files(#{files := Files}) ->
-    <<
-        <<(byte_size(Path) + 1):32, Mode:32, (byte_size(Bytes)):32, Path/binary, 0, Bytes/binary>>
-     || {Path, Mode, Bytes} <- Files
-    >>.
-
-arguments(#{mem := Mem, verbose := Verbose, transport := Transport} = Machine, Kernel) ->
-    [
-        <<"mem=", (integer_to_binary(Mem))/binary, "M">>,
-        <<"initrd=", ?JAIL, "/initrd">>,
-        <<"uml_dir=", ?JAIL>>,
-        <<"umid=vm">>,
-        <<"mconsole=notify:", ?JAIL, "/notify">>,
-        <<"con=null">>,
-        <<"con0=fd:0,fd:1">>,
-        <<"ssl=null">>
-    ] ++
-        [<<"quiet">> || not Verbose] ++
-        [
-            <<"lpj=", (integer_to_binary(Lpj))/binary>>
-         || #{lpj := {ok, Lpj}} <- [Kernel]
-        ] ++
-        isolation(Machine, Kernel) ++
-        %% d: data, whatever it looks like; a guest could write a header of UML's
-        %% copy-on-write format, which names another file of the host's.
-        [<<"ubd0rd=", ?JAIL, "/image">> || is_file(Machine)] ++
-        [<<"ubd1d=", ?JAIL, "/disk">> || #{disk := {file, _, _}} <- [Machine]] ++
-        [
-            <<"virtio_uml.device=", ?JAIL, "/serial:", ?VIRTIO_ID_CONSOLE>>
-         || evum_kernel:has_serial(Kernel)
-        ] ++
-        [<<"ncpus=", (integer_to_binary(N))/binary>> || #{cpus := N} <- [Machine], N > 1] ++
-        [device(Transport, N, Mac) || {N, #{mac := Mac}} <- numbered(Machine)].
-
-%% arch/um/os-Linux/start_up.c, from 6.16 on; other kernels know ptrace alone.
-isolation(#{isolation := Isolation}, Kernel) ->
-    case evum_kernel:has_seccomp_mode(Kernel) of
-        true when Isolation =:= fast -> [<<"seccomp=auto">>];
-        true -> [<<"seccomp=off">>];
-        false -> []
-    end.
-
-numbered(#{interfaces := Interfaces}) ->
-    lists:enumerate(0, Interfaces).
-
-%% arch/um/drivers/virtio_uml.c, vu_cmdline_set_device() (1 is the device id of a
-%% network card), arch/um/drivers/daemon_kern.c, daemon_setup() (up to Linux 6.15),
-%% and Documentation/virt/uml/user_mode_linux_howto_v2.rst, BESS socket transport
-%% and file descriptor transport.
-device(vhost, N, _Mac) ->
-    iolist_to_binary(["virtio_uml.device=", ?JAIL, $/, socket(N), ":1:", integer_to_list(?CARD_ID + N)]);
-device(daemon, N, Mac) ->
-    iolist_to_binary([born(daemon, N), "=daemon,", format_mac(Mac), ",unix,", ?JAIL, $/, socket(N)]);
-device(bess, N, Mac) ->
-    Where = [":transport=bess,dst=", ?JAIL, $/, socket(N)],
-    iolist_to_binary([born(bess, N), Where, ",mac=", format_mac(Mac)]);
-device(fd, N, Mac) ->
-    Which = [":transport=fd,fd=", integer_to_list(?HANDOVER_FD + N)],
-    iolist_to_binary([born(fd, N), Which, ",mac=", format_mac(Mac)]).
-
-%% How the guest's kernel calls it, for evum_init to find it.
-born(vhost, N) -> ["virtio-uml.", integer_to_list(?CARD_ID + N)];
-born(daemon, N) -> ["eth", integer_to_list(N)];
-born(Vector, N) when Vector =:= bess; Vector =:= fd -> ["vec", integer_to_list(N)].
-
-socket(N) ->
-    <<"net", (integer_to_binary(N))/binary>>.
-
-%% @doc An address of one station, from text or as six bytes.
--spec parse_mac(term()) -> {ok, <<_:48>>} | error.
-parse_mac(Given) ->
-    try
-        {ok, mac(Given)}
-    catch
-        throw:{bad_option, mac, _} -> error
-    end.
-
-%% @doc An address as text.
--spec format_mac(<<_:48>>) -> binary().
-format_mac(Mac) ->
-    iolist_to_binary(lists:join($:, [io_lib:format("~2.16.0b", [B]) || <<B>> <= Mac])).
-
-%% An image that is a disk of the machine's.
-is_file(#{image := #{type := Type}}) -> Type =:= squashfs orelse Type =:= ext4.
-
-%% Among others what interfaces are to be called, and their addresses: for a
-%% virtio card the kernel's command line has no place.
-config(#{transport := Transport} = Machine, Kernel) ->
-    #{init := Init, disk := Disk, files := Files, share := Shares} = Machine,
-    Pairs =
-        [[<<"hostname=">>, Name] || Name <- host_name_of(Machine)] ++
-            [<<"agent=true">> || evum_kernel:has_serial(Kernel)] ++
-            [
-                [<<"interface=">>, born(Transport, N), $,, Interface, $,, format_mac(Mac)]
-             || {N, #{name := Interface, mac := Mac}} <- numbered(Machine)
-            ] ++
-            [[<<"image=">>, atom_to_binary(Type)] || #{image := #{type := Type}} <- [Machine], Type =/= host] ++
-            [[<<"room=">>, integer_to_binary(Size bsl 20)] || {tmpfs, Size} <- [Disk], Size =/= half] ++
-            [<<"disk=">> || {file, _, _} <- [Disk]] ++
-            [<<"files=">> || Files =/= []] ++
-            [[<<"share=">>, atom_to_binary(Mode), $:, Dir] || {_, Dir, Mode} <- Shares] ++
-            init(Init),
-    iolist_to_binary([[Pair, 0] || Pair <- Pairs]).
-
-init(default) -> [<<"init=/bin/bash">>, <<"instead=/bin/sh">>];
-init(Argv) -> [[<<"init=">>, Arg] || Arg <- Argv].
-
-host_name_of(#{hostname := none, name := none}) -> [];
-host_name_of(#{hostname := none, name := Name}) -> host_name_of(#{hostname => Name});
-host_name_of(#{hostname := Name}) when is_atom(Name) -> [atom_to_binary(Name)];
-host_name_of(#{hostname := Name}) -> [Name].
-
-links(#{image := Image, transport := Transport} = Machine, #{modules := Modules}) ->
-    image_links(Image, Machine) ++
-        [{<<"applets">>, priv("applets")} || filelib:is_dir(priv("applets"))] ++
-        [{<<"modules">>, unicode:characters_to_binary(Modules)} || Modules =/= none] ++
-        [
-            {socket(N), switch_socket(Interface, Transport)}
-         || {N, Interface} <- numbered(Machine), Transport =/= fd
-        ].
-
-switch_socket(#{switch := Path}, Transport) ->
-    <<Path/binary, (suffix(Transport))/binary>>.
-
-%% Behind the path of a control socket, see evum_ctl.
-suffix(daemon) -> <<>>;
-suffix(bess) -> <<".bess">>;
-suffix(fd) -> <<".fd">>;
-suffix(vhost) -> <<".vhost">>.
-
-image_links(#{type := tiny, path := Path}, _Machine) ->
-    [{<<"initrd">>, Path}];
-image_links(Image, Machine) ->
-    [{<<"initrd">>, priv("initramfs.cpio")}] ++
-        case Image of
-            #{type := host} -> [{<<"root">>, maps:get(root, Machine)}];
-            #{type := folder, path := Path} -> [{<<"root">>, Path}];
-            #{path := Path} -> [{<<"image">>, Path}]
-        end.
-
-priv(Name) ->
-    unicode:characters_to_binary(filename:absname(evum_port:find_program(Name))).

@@ -284,7 +284,7 @@ open(#state{machine = #{cpu := Choice} = Machine0, kernel = Kernel} = State0) ->
             _ = [known_as(OsPid) || {os_pid, OsPid} <- [erlang:port_info(Port, os_pid)]],
             ok = evum_port:second_credit(Port, ?AGENT_WINDOW),
             ok = evum_port:request(
-                Port, 0, start, evum_machine:start_request(Machine, Kernel)
+                Port, 0, start, evum_machine_start:request(Machine, Kernel)
             ),
             %% The guest has the files now
             State#state{port = Port, machine = Machine#{files := []}};

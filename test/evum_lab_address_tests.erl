@@ -91,7 +91,7 @@ prop_plan() ->
         All = lists:append(maps:values(Kept)),
         Subnets = [
             lists:usort([element(3, evum_lab_address:subnet(A)) || Port <- Ports, A <- maps:get(Port, Kept)])
-         || {_, [_ | _] = Ports} <- evum_lab_spec:domains(Lab)
+         || {_, [_ | _] = Ports} <- evum_lab_domain:all(Lab)
         ],
         length(All) =:= length(lists:usort(All)) andalso
             lists:all(fun(A) -> length(A) =:= 1 end, maps:values(Kept)) andalso

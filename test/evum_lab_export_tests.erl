@@ -156,7 +156,7 @@ kathara_of_terms_test() ->
     ),
     {ok, #{machines := Again} = Lab2} = parsed(folder(Files)),
     ?assertEqual(maps:keys(Machines), maps:keys(Again)),
-    Domains = fun(L) -> lists:sort([lists:sort(Ports) || {_, Ports} <- evum_lab_spec:domains(L)]) end,
+    Domains = fun(L) -> lists:sort([lists:sort(Ports) || {_, Ports} <- evum_lab_domain:all(L)]) end,
     ?assertEqual(Domains(Lab), Domains(Lab2)),
     {_, Startup} = lists:keyfind(<<"r1.startup">>, 1, Files),
     ?assertMatch({_, _}, binary:match(Startup, <<"ip link set dev eth1 mtu 1400\n">>)),

@@ -152,7 +152,7 @@ domains_test() ->
             {{switches, [<<"d">>]}, [P(z, eth0)]},
             {{wire, P(y, eth1), P(z, eth1)}, [P(y, eth1), P(z, eth1)]}
         ]),
-        lists:sort(evum_lab_spec:domains(Lab))
+        lists:sort(evum_lab_domain:all(Lab))
     ).
 
 read_test_() ->
@@ -182,7 +182,7 @@ prop_total() ->
     ?FORALL(Description, description(), begin
         case parse(Description) of
             {ok, Lab} ->
-                is_list(evum_lab_spec:domains(Lab));
+                is_list(evum_lab_domain:all(Lab));
             {error, [_ | _] = Problems} ->
                 lists:all(
                     fun(P) -> is_binary(unicode:characters_to_binary(evum_lab_problem:format(P))) end, Problems

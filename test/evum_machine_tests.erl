@@ -101,7 +101,7 @@ image_request_test() ->
         files => #{"/a" => <<"text">>},
         share => [{"/tmp", "/mnt/tmp", ro}, {"/var", "/mnt/var", rw}]
     }),
-    Request = evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([])),
+    Request = evum_machine_start:request(M#{transport := bess, cpu := []}, kernel([])),
     Value = fun(Key) -> proplists:get_value(Key, Request) end,
     ?assert(Value(closed)),
     ?assertEqual([<<"/k/li nux">>, <<"/lib/libc.so">>], Value(shown)),
@@ -197,7 +197,7 @@ host_name_test_() ->
     [
         ?_assertMatch(<<Expected:(byte_size(Expected))/binary, 0, _/binary>>, begin
             {ok, M} = evum_machine:describe(Options#{switch => none}),
-            proplists:get_value(config, evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([])))
+            proplists:get_value(config, evum_machine_start:request(M#{transport := bess, cpu := []}, kernel([])))
         end)
      || {Expected, Options} <- [
             {<<"hostname=r1">>, #{name => 'lab.r1', hostname => "r1"}},
@@ -212,7 +212,7 @@ command_line_test() ->
     {ok, M} = evum_machine:describe(#{
         mac => "02:00:00:00:00:01", switch => "/tmp/a b,c/ctl", name => r1
     }),
-    Request = evum_machine:start_request(M#{transport := bess, cpu := []}, kernel([])),
+    Request = evum_machine_start:request(M#{transport := bess, cpu := []}, kernel([])),
     [<<"/k/li nux">> | Argv] = proplists:get_value(argv, Request),
     ?assert(
         lists:member(
@@ -234,7 +234,7 @@ vhost_test() ->
     {ok, M} = evum_machine:describe(#{
         mac => "02:00:00:00:00:01", switch => "/tmp/a b,c/ctl", transport => vhost
     }),
-    Request = evum_machine:start_request(M#{cpu := []}, kernel([])),
+    Request = evum_machine_start:request(M#{cpu := []}, kernel([])),
     ?assert(
         lists:member(
             <<"virtio_uml.device=/dev/shm/evum/net0:1:100">>,
@@ -251,7 +251,7 @@ vhost_test() ->
     ),
     ?assertNot(proplists:get_value(net, Request)),
     %% without a switch there is no card
-    Alone = evum_machine:start_request(M#{interfaces := [], cpu := []}, kernel([])),
+    Alone = evum_machine_start:request(M#{interfaces := [], cpu := []}, kernel([])),
     ?assertEqual(<<"init=/bin/bash\0">>, proplists:get_value(config, Alone)).
 
 %% What depends on the kernel's version, and on what is known of it.
@@ -266,7 +266,7 @@ kernel_options_test_() ->
                 any -> [];
                 auto -> [1]
             end,
-        Request = evum_machine:start_request(
+        Request = evum_machine_start:request(
             Machine#{cpu := Cpus, interfaces := []}, Kernel
         ),
         proplists:get_value(argv, Request)
@@ -286,7 +286,7 @@ kernel_options_test_() ->
 
 no_interface_test() ->
     {ok, M} = evum_machine:describe(#{switch => none}),
-    Request = evum_machine:start_request(M#{transport := daemon, cpu := []}, kernel([])),
+    Request = evum_machine_start:request(M#{transport := daemon, cpu := []}, kernel([])),
     ?assertEqual(
         [], [A || <<"eth0", _/binary>> = A <- proplists:get_value(argv, Request)]
     ),
@@ -329,7 +329,7 @@ interfaces_test_() ->
         }
     }),
     Request = fun(Transport) ->
-        evum_machine:start_request(M#{transport := Transport, cpu := []}, kernel([]))
+        evum_machine_start:request(M#{transport := Transport, cpu := []}, kernel([]))
     end,
     [
         ?_test(begin
