@@ -509,6 +509,10 @@ handle_port({event, notify, <<"ready">>}, #state{console = Console} = State) ->
     {noreply, console(evum_console:ready(Console), State#state{calibrating = false})};
 handle_port({event, notify, <<"failed ", What/binary>>}, State) ->
     {noreply, State#state{reason = {failed, What}}};
+%% Debian's kernel panics at times while it powers off, which is what evum_init
+%% does once it has failed: why it failed is what is to be known.
+handle_port({event, panic, _Text}, #state{reason = {failed, _}} = State) ->
+    {noreply, State};
 handle_port({event, panic, Text}, State) ->
     {noreply, State#state{reason = {panic, Text}}};
 handle_port({event, exited, How}, #state{port = Port, reason = Reason} = State) ->

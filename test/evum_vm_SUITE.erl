@@ -32,6 +32,7 @@ groups() ->
         reboots,
         init_with_arguments,
         init_that_does_not_exist,
+        panic_after_a_failure,
         own_root,
         host_is_safe,
         takes_no_more_memory_than_it_has,
@@ -278,6 +279,14 @@ init_that_does_not_exist(Config) ->
     %% it boots first: there is time to ask
     {failed, Text} = evum_test:await_down(R),
     ?assertMatch({match, _}, re:run(Text, "/no/such/shell: No such file")).
+
+%% As Debian's kernel does at times, while evum_init powers it off.
+panic_after_a_failure(Config) ->
+    Crash =
+        "mount -t proc proc /proc; echo -n failed at last > /proc/mconsole; "
+        "echo 1 > /proc/sys/kernel/sysrq; echo c > /proc/sysrq-trigger",
+    R = evum_test:start(Config, #{switch => none, init => ["/bin/sh", "-c", Crash]}),
+    ?assertEqual({failed, <<"at last">>}, evum_test:await_down(R)).
 
 %%% Files ---------------------------------------------------------------------
 
