@@ -40,8 +40,8 @@
 %% `overlap': the subnet is one that the host is in, by that interface.
 %% `uplink' and `forward' name what failed and the host's reason, with what it
 %% is about where that is something else: `{eperm, cap_net_admin}', a capability
-%% that evum_net lacks, `{enoent, "/dev/net/tun"}', `{einval, mtu}'. `bpf' is what
-%% the compiler of a filter says.
+%% that evum_net lacks, `{enoent, "/dev/net/tun"}', `{einval, mtu}',
+%% `{eaddrnotavail, bind}'. `bpf' is what the compiler of a filter says.
 -type error() ::
     {bad_option, Key :: term(), Value :: term()}
     | {overlap, Subnet :: string(), Interface :: string()}
@@ -119,7 +119,9 @@ opened(_Switch, none, {ok, _} = Ok) ->
 opened(Switch, Dhcp, {ok, _} = Ok) ->
     ok = evum_dhcp_server:start(Switch, Dhcp),
     Ok;
-opened(_Switch, _Dhcp, {error, {_, Errno}}) ->
+opened(_Switch, _Dhcp, {error, {bind, Errno}}) ->
+    {error, {uplink, nat, {Errno, bind}}};
+opened(_Switch, _Dhcp, {error, {nat, Errno}}) ->
     {error, {uplink, nat, Errno}}.
 
 %% @doc The uplink of the switch that is started where none runs: `uplink' in

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "nat.h"
 
@@ -232,6 +233,37 @@ static void nat_guard(struct nat *nat, const struct nat_config *config)
 	guard_init(&nat->port.net->guard, config->in4 ? v4 : NULL,
 		   config->in6 ? v6 : NULL);
 	nat->port.net->guarded = &nat->port;
+}
+
+/*
+ * libslirp goes on without an address that it cannot have, so that guests come
+ * from another than was asked for.
+ */
+static int nat_may_bind(const struct sockaddr *address, socklen_t len)
+{
+	int fd = socket(address->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int err;
+
+	if (fd < 0)
+		return -errno;
+	err = bind(fd, address, len) < 0 ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+int nat_check_bind(const struct nat_config *config)
+{
+	const struct sockaddr_in in4 = {.sin_family = AF_INET,
+					.sin_addr = config->bind4};
+	const struct sockaddr_in6 in6 = {.sin6_family = AF_INET6,
+					 .sin6_addr = config->bind6};
+	int err = 0;
+
+	if (in4.sin_addr.s_addr != htonl(INADDR_ANY))
+		err = nat_may_bind((const void *)&in4, sizeof(in4));
+	if (!err && !IN6_IS_ADDR_UNSPECIFIED(&in6.sin6_addr))
+		err = nat_may_bind((const void *)&in6, sizeof(in6));
+	return err;
 }
 
 static rlim_t descriptors(void)

@@ -63,6 +63,8 @@ static inline socklen_t nat_address_len(const struct nat_address *address)
 						  : sizeof(address->in4);
 }
 
+/* Has the host the addresses that connections shall come from? 0 or -errno. */
+int nat_check_bind(const struct nat_config *config);
 /* Make the port of a switch. 0 and its id, or -errno: -EEXIST for a second. */
 int nat_open(struct net *net, const struct nat_config *config, uint32_t *id);
 

@@ -79,9 +79,10 @@ int uplinks_nat(struct net *net, uint64_t id, struct term_reader *r,
 	read_nat6(r, &config);
 	config.mtu = (uint32_t)term_u64(r);
 	if (!r->err) {
-		int err = nat_open(net, &config, &port);
+		int bind = nat_check_bind(&config);
+		int err = bind ? bind : nat_open(net, &config, &port);
 
-		net_put_port(x, "nat", err, port);
+		net_put_port(x, bind ? "bind" : "nat", err, port);
 	}
 	return r->err;
 }
