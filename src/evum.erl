@@ -537,8 +537,9 @@ host(Address) when is_tuple(Address) ->
 host(Name) when is_atom(Name) ->
     host(atom_to_binary(Name));
 host(Name) when is_list(Name); is_binary(Name) ->
-    %% What names and addresses are made of, so that nothing else is typed
-    try re:run(Name, "^[A-Za-z0-9_.:%-]+$", [{capture, none}]) of
+    %% What names and addresses are made of, so that nothing else is typed, and
+    %% no option of ping's
+    try re:run(Name, "^[A-Za-z0-9_.:][A-Za-z0-9_.:%-]*$", [{capture, none}, dollar_endonly]) of
         match -> {ok, Name};
         nomatch -> error
     catch

@@ -3,7 +3,8 @@
 %%
 %% A UML kernel and its programs take turns: on one CPU a switch between them is
 %% cheap, across two each is a wake-up of another CPU. So a machine gets one, the
-%% least used of those that the BEAM may use.
+%% least used of those that the BEAM may use. Those of machines that were told
+%% theirs count as used.
 -module(evum_cpus).
 
 -export([allowed/0, parse/1, place/1]).
@@ -36,4 +37,4 @@ range(Range) ->
 -spec place(choice()) -> [non_neg_integer()].
 place(any) -> [];
 place(auto) -> [evum_registry:share(cpu, allowed())];
-place(Cpus) -> Cpus.
+place(Cpus) -> [evum_registry:share(cpu, [Cpu]) || Cpu <- Cpus].

@@ -186,6 +186,9 @@ both({Key, Value}) ->
 %% What options say about one another.
 together(#{image := #{type := Type}}, #{root := Root}) when Type =/= host, Root =/= "/" ->
     throw({bad_option, root, Root});
+%% arch/um/os-Linux/start_up.c: several CPUs need seccomp.
+together(#{cpus := Cpus, isolation := strict}, _Given) when Cpus > 1 ->
+    throw({bad_option, isolation, strict});
 together(#{disk := {tmpfs, Size}, mem := Mem}, #{disk := Given}) when is_integer(Size), Size > Mem ->
     throw({bad_option, disk, Given});
 together(#{disk := Disk, mem := Mem, files := Files} = Machine, _Given) ->
@@ -319,7 +322,7 @@ text(Key, _Value, Given) ->
 
 %% RFC 1123, section 2.1; Linux takes 64 bytes.
 host_name(Key, Given, Text, Name) ->
-    case re:run(Text, "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$", [{capture, none}]) of
+    case re:run(Text, "^[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9])?$", [{capture, none}, dollar_endonly]) of
         match -> Name;
         nomatch -> throw({bad_option, Key, Given})
     end.
@@ -332,7 +335,7 @@ mem(Mem, Given) ->
 mebibytes(MiB, _Key, _Given) when is_integer(MiB), MiB > 0 ->
     MiB;
 mebibytes(Text, Key, Given) when is_list(Text); is_binary(Text) ->
-    try re:run(Text, "^([0-9]{1,9})([mMgG]?)$", [{capture, [1, 2], list}]) of
+    try re:run(Text, "^([0-9]{1,9})([mMgG]?)$", [{capture, [1, 2], list}, dollar_endonly]) of
         {match, [Number, Unit]} when Unit =:= "g"; Unit =:= "G" ->
             mebibytes(list_to_integer(Number) * 1024, Key, Given);
         {match, [Number, _]} ->
