@@ -309,6 +309,7 @@ static void device_ended(struct vhost_dev *dev, int err, const char *what)
 {
 	struct serial *serial = container_of(dev, struct serial, dev);
 
+	vhost_unmap(dev);
 	if (err)
 		log_msg("serial: %s: %s", what, strerror(-err));
 	buf_consume(&serial->control, buf_len(&serial->control));

@@ -187,6 +187,10 @@ static void dev_close(struct vhost_dev *dev)
 	vhost_close_fd(&dev->request_fd);
 	loop_del(dev->loop, &dev->io);
 	vhost_close_fd(&dev->fd);
+}
+
+void vhost_unmap(struct vhost_dev *dev)
+{
 	guestmem_clear(&dev->mem);
 }
 

@@ -101,9 +101,9 @@ struct vhost_ops {
 	/*
 	 * The end: 0 when the front end closed, -EPROTO when it broke the
 	 * protocol, -EFAULT when its memory vanished, or what a system call
-	 * said; `what' is a literal for the log. All is closed and unmapped
-	 * already. The memory of the device is the user's again at the end of
-	 * the loop's turn: loop_defer() its release.
+	 * said; `what' is a literal for the log. All is closed already, and
+	 * vhost_unmap() is to be called. The memory of the device is the user's
+	 * again at the end of the loop's turn: loop_defer() its release.
 	 */
 	void (*ended)(struct vhost_dev *dev, int err, const char *what);
 };
@@ -144,10 +144,18 @@ static inline bool vhost_has_feature(const struct vhost_dev *dev,
  */
 int vhost_open(struct vhost_dev *dev, struct loop *loop,
 	       const struct vhost_ops *ops, struct vhost_queue *queues, int fd);
-/* End it from our side: stopped() for its queues, no ended(). */
+/*
+ * End it from our side: stopped() for its queues, no ended(). vhost_unmap() is
+ * to be called.
+ */
 void vhost_close(struct vhost_dev *dev);
 /* The guest broke a rule: stopped() for its queues, then ended(). */
 void vhost_fail(struct vhost_dev *dev, int err, const char *what);
+/*
+ * The guest's memory is looked at no more: once the device has ended, and what
+ * it was taken from there as pieces is done with.
+ */
+void vhost_unmap(struct vhost_dev *dev);
 
 /*
  * Show the guest what was put into the queue, and wake it if it wants that.

@@ -72,7 +72,8 @@ int virtq_waiting(struct virtq *ring)
 	uint16_t idx = READ(&ring->avail->idx, ACQUIRE);
 	uint16_t waiting = (uint16_t)(idx - ring->taken);
 
-	if (waiting > ring->num)
+	/* Nor may it offer again what it has not had back. */
+	if (waiting > ring->num || (uint16_t)(idx - ring->put) > ring->num)
 		return -EBADMSG;
 	ring->seen = idx;
 	return waiting;

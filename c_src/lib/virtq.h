@@ -14,7 +14,8 @@
  * as a whole. A chain has at most as many descriptors as the queue, those of an
  * INDIRECT table included, so that one which loops ends there; readable parts
  * come before writable ones; its bytes sum up to 32 bits. Each descriptor is
- * read once and then checked. A guest that breaks a rule gets -EBADMSG (or
+ * read once and then checked. At most as many chains as the queue has entries
+ * are taken and not done with. A guest that breaks a rule gets -EBADMSG (or
  * -EFAULT, for an address to nowhere) and the caller ends the device.
  *
  * Both sides tell the other not to wake them: by flags, or with EVENT_IDX by

@@ -10,7 +10,7 @@
 #include <string.h>
 
 /* Tags of the guest's own; and the switch may have added one. */
-#define VLAN_TAGS_MAX 2
+#define VLAN_TAGS_MAX 2u
 #define VLAN_TAGS (VLAN_TAGS_MAX + 1)
 #define IPV4_HEADER 20
 #define IPV6_HEADER 40
@@ -134,12 +134,12 @@ static uint64_t sum_pseudo(const uint8_t *ip, uint8_t protocol, uint32_t len)
 /* --- What a header may say -------------------------------------------- */
 
 /* Where the network header is, behind VLAN tags, and what it is of. */
-static uint32_t find_network(const struct frame *frame, int max_tags,
+static uint32_t find_network(const struct frame *frame, unsigned int max_tags,
 			     uint16_t *ethertype)
 {
 	uint32_t at = 2 * ETH_ALEN;
 
-	for (int tags = 0; tags <= max_tags; tags++) {
+	for (unsigned int tags = 0; tags <= max_tags; tags++) {
 		if (at + 2 > frame_head(frame))
 			break;
 		*ethertype = get_u16(frame->bytes + at);
@@ -186,8 +186,12 @@ static bool is_cut_here(unsigned int gso)
 	       gso == VIRTIO_NET_HDR_GSO_TCPV6 || gso == OFFLOAD_GSO_UDP_L4;
 }
 
-/* The length of all headers of a frame that is to be cut; 0: it cannot be. */
-static uint32_t find_headers(const struct frame *frame, int max_tags,
+/*
+ * The length of all headers of a frame that is to be cut; 0: it cannot be.
+ * Where less than VLAN_TAGS are taken, there is to be room for those that may
+ * come.
+ */
+static uint32_t find_headers(const struct frame *frame, unsigned int max_tags,
 			     uint32_t *network)
 {
 	const struct frame_offload *offload = &frame->offload;
@@ -203,7 +207,8 @@ static uint32_t find_headers(const struct frame *frame, int max_tags,
 		    (is_udp(frame) ? UDP_CSUM_AT : TCP_CSUM_AT) ||
 	    offload->gso_size < OFFLOAD_GSO_SIZE_MIN ||
 	    !check_ip(frame, *network, ethertype) ||
-	    headers + offload->gso_size > IP_LENGTH_MAX - transport)
+	    headers + offload->gso_size + (VLAN_TAGS - max_tags) * FRAME_TAG >
+		    IP_LENGTH_MAX - transport)
 		return 0;
 	return transport + headers;
 }

@@ -85,9 +85,14 @@ static struct vhost_port *port_of(struct vhost_dev *dev)
 	return container_of(dev, struct vhost_port, dev);
 }
 
+/* Until now its frames were on their way to others. */
 static void vhost_free(struct loop_garbage *garbage)
 {
-	free(container_of(garbage, struct vhost_port, garbage));
+	struct vhost_port *vhost =
+		container_of(garbage, struct vhost_port, garbage);
+
+	vhost_unmap(&vhost->dev);
+	free(vhost);
 }
 
 /* Without a port: the connection is all there is to close. */
@@ -182,6 +187,7 @@ static int collect(struct vhost_port *vhost, struct vhost_burst *burst)
 			return -EPROTO;
 		if (offload_check(frame)) {
 			vhost->port.counters[NETPORT_RX_BAD]++;
+			burst->segments++; /* or they have no end */
 		} else {
 			burst->position[burst->n_frames++] = burst->n_chains;
 			burst->segments += offload_segments(frame);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "offload.h"
+#include "vlan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 
@@ -21,6 +22,8 @@ static struct frame_offload header_of(const uint8_t *bytes)
 		.csum_offset = bytes[8] % 2 ? 16 : bytes[9],
 	};
 }
+
+static struct vlan_forms forms;
 
 /* Headers of TCP or UDP with one byte changed, if any: few inputs come so far.
  */
@@ -44,14 +47,55 @@ static void nearly_good(struct frame *frame, uint8_t *bytes, uint8_t how)
 	frame->offload.csum_offset = udp ? 6 : 16;
 }
 
+/* No longer than is said to be needed, so that ASan sees past it. */
+static void check_cut(const struct frame *frame)
+{
+	uint32_t got, sum = 0, headers = 0, most = frame->len;
+	unsigned int n = 0, segments = offload_segments(frame);
+	struct offload_cut cut;
+	uint8_t *room, *at;
+
+	if (frame->offload.gso_type &&
+	    most > FRAME_HEAD + frame->offload.gso_size)
+		most = FRAME_HEAD + frame->offload.gso_size;
+	room = malloc(frame->len);
+	at = malloc(most);
+	if (!room || !at)
+		abort();
+	offload_begin(&cut, frame, room);
+	while ((got = offload_next(&cut, at)) > 0) {
+		headers = cut.headers;
+		if (got < headers || got > most || ++n > segments)
+			abort();
+		sum += got - headers;
+	}
+	if (n != segments || sum + headers != frame->len ||
+	    (frame->offload.gso_type && !headers))
+		abort();
+	if (frame->offload.gso_type)
+		offload_whole(frame, room);
+	free(room);
+	free(at);
+}
+
+/* With the switch's tag, which comes once it has passed the check. */
+static void check_tagged(const struct frame *frame)
+{
+	const struct frame *tagged;
+
+	vlan_reset(&forms);
+	if (!vlan_begin(&forms, frame, 7, false))
+		abort();
+	tagged = vlan_form(&forms, true);
+	if (tagged)
+		check_cut(tagged);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	struct frame frame = {.bytes = NULL};
-	uint8_t *own, *room, *at;
-	struct offload_cut cut;
 	struct iovec rest;
-	uint32_t got, sum = 0, headers = 0, most;
-	unsigned int n = 0, segments;
+	uint8_t *own;
 
 	if (len < 10 + FRAME_MIN || len - 10 > FRAME_MAX)
 		return 0;
@@ -73,33 +117,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		frame.rest = &rest;
 		frame.n_rest = 1;
 	}
-	if (offload_check(&frame)) {
-		free(own);
-		return 0;
+	if (!offload_check(&frame)) {
+		check_cut(&frame);
+		check_tagged(&frame);
 	}
-	/* No longer than is said to be needed, so that ASan sees past it. */
-	most = frame.len;
-	if (frame.offload.gso_type &&
-	    most > FRAME_HEAD + frame.offload.gso_size)
-		most = FRAME_HEAD + frame.offload.gso_size;
-	room = malloc(frame.len);
-	at = malloc(most);
-	if (!room || !at)
-		abort();
-	segments = offload_segments(&frame);
-	offload_begin(&cut, &frame, room);
-	while ((got = offload_next(&cut, at)) > 0) {
-		headers = cut.headers;
-		if (got < headers || got > most || ++n > segments)
-			abort();
-		sum += got - headers;
-	}
-	if (n != segments || sum + headers != frame.len)
-		abort();
-	if (frame.offload.gso_type)
-		offload_whole(&frame, room);
 	free(own);
-	free(room);
-	free(at);
 	return 0;
 }

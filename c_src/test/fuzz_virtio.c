@@ -117,6 +117,7 @@ static void on_ended(struct vhost_dev *dev, int err, const char *what)
 	(void)err;
 	if (dev->open || !what || guest.running || guest.ended++)
 		abort();
+	vhost_unmap(dev);
 }
 
 static const struct vhost_ops ops = {
@@ -303,6 +304,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	turn();
 	turn();
 	vhost_close(&guest.dev);
+	vhost_unmap(&guest.dev);
 	if (guest.running)
 		abort();
 	front_close(&guest.front);

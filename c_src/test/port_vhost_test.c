@@ -129,7 +129,8 @@ static void rig_close(void)
 	close(rig.beam);
 }
 
-static void card_open(struct card *card, uint64_t features)
+/* With queues of num entries. */
+static void card_open_with(struct card *card, uint64_t features, uint16_t num)
 {
 	int fds[2];
 
@@ -137,7 +138,7 @@ static void card_open(struct card *card, uint64_t features)
 	CHECK(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds));
 	vhost_accepted(&rig.net, fds[0]);
 	CHECK(!front_open(&card->front, fds[1], MEM));
-	CHECK(front_handshake(&card->front, features, 2, NUM));
+	CHECK(front_handshake(&card->front, features, 2, num));
 	CHECK(settle());
 	card->rx = &card->front.queues[0];
 	card->tx = &card->front.queues[1];
@@ -147,6 +148,11 @@ static void card_open(struct card *card, uint64_t features)
 		front_desc(card->rx, i,
 			   front_addr(&card->front, card->buffers + i * BUFFER),
 			   BUFFER, VRING_DESC_F_WRITE, 0);
+}
+
+static void card_open(struct card *card, uint64_t features)
+{
+	card_open_with(card, features, NUM);
 }
 
 /* Offer n more receive buffers. */
@@ -497,6 +503,116 @@ static void a_bad_offload_is_counted(void)
 	rig_close();
 }
 
+/* Nor does a guest that sends nothing else keep the others from their turn. */
+static void bad_offloads_end_a_turn(void)
+{
+	struct virtio_net_hdr_mrg_rxbuf header = tso_header(1);
+	uint64_t before = 0;
+	struct card card;
+
+	rig_open();
+	card_open_with(&card, ALL_FEATURES, 1024);
+	memcpy(card.out, &header, HEADER);
+	put_tcp(card.out + HEADER, 1000);
+	front_desc(card.tx, 0, front_addr(&card.front, card.out), HEADER + 1054,
+		   0, 0);
+	for (int i = 0; i < 1024; i++)
+		front_avail(card.tx, 0);
+	front_kick(card.tx);
+	for (int turns = 0; turns < 100 && !before; turns++) {
+		turn();
+		before = count(1, NETPORT_RX_BAD);
+	}
+	CHECK(before == 512);
+	CHECK(settle());
+	CHECK(count(1, NETPORT_RX_BAD) == 1024);
+	front_close(&card.front);
+	rig_close();
+}
+
+/* Behind DOWN_FLOOD: broadcasts go to the third port, then to the second. */
+static void flood_to_two(void)
+{
+	static const uint8_t down[] = {DOWN_STATION,
+				       0,
+				       0,
+				       0,
+				       0,
+				       0,
+				       0x52,
+				       0x54,
+				       0,
+				       0,
+				       0,
+				       1,
+				       0,
+				       0,
+				       0,
+				       1,
+				       0,
+				       0,
+				       0,
+				       0,
+				       DOWN_FLOOD,
+				       0,
+				       0,
+				       0,
+				       0,
+				       0,
+				       0,
+				       3,
+				       0,
+				       0,
+				       0,
+				       2,
+				       0,
+				       0,
+				       0,
+				       3,
+				       0,
+				       0,
+				       0,
+				       2};
+
+	CHECK(!net_frames_down(&rig.net, down, sizeof(down)));
+}
+
+/*
+ * A guest whose frame is on its way to others, in pieces of its memory, breaks
+ * a rule: by what a mirror makes of that frame.
+ */
+static void a_frame_outlives_its_sender(void)
+{
+	const struct policy mirror = {.mirror = 1};
+	struct card from, mirrored, other;
+	uint32_t id, len;
+
+	rig_open();
+	CHECK(!forward_configure(&rig.net.forward, false, 100, UINT32_MAX / 2));
+	card_open(&from, ALL_FEATURES);
+	card_open(&mirrored, ALL_FEATURES);
+	card_open(&other, ALL_FEATURES);
+	card_offer(&mirrored, 4);
+	card_offer(&other, 4);
+	CHECK(!policy_set(port_at(2), &mirror));
+	flood_to_two();
+	/* A receive buffer to be read: what it does not keep to. */
+	front_desc(from.rx, 0, FRONT_GUEST_BASE, 100, 0, 0);
+	front_avail(from.rx, 0);
+	memset(from.out, 0, HEADER);
+	put_tcp(from.out + HEADER, 1400);
+	memset(from.out + HEADER, 0xff, 6);
+	card_send(&from, 1454);
+	CHECK(!port_at(1));
+	CHECK(front_used(mirrored.rx, &id, &len) && len == HEADER + 1454);
+	CHECK(front_used(other.rx, &id, &len) && len == HEADER + 1454);
+	CHECK(!memcmp(other.buffers + HEADER, from.out + HEADER, 1454));
+	front_close(&from.front);
+	front_close(&mirrored.front);
+	front_close(&other.front);
+	rig_close();
+}
+
 static void broken_guests_cost_nobody_else(void)
 {
 	struct card good, bad;
@@ -631,6 +747,8 @@ int main(void)
 	RUN(a_long_frame_is_copied_whole);
 	RUN(frames_wait_for_buffers);
 	RUN(a_bad_offload_is_counted);
+	RUN(bad_offloads_end_a_turn);
+	RUN(a_frame_outlives_its_sender);
 	RUN(broken_guests_cost_nobody_else);
 	RUN(a_driver_may_start_again);
 	RUN(a_short_frame_alone_is_freed_later);

@@ -64,6 +64,7 @@ static void on_kicked(struct vhost_queue *queue)
 static void on_ended(struct vhost_dev *dev, int err, const char *what)
 {
 	CHECK(!dev->open);
+	vhost_unmap(dev);
 	echo.ended++;
 	echo.err = err;
 	echo.what = what;
@@ -108,6 +109,7 @@ static void rig_open(void)
 static void rig_close(void)
 {
 	vhost_close(&echo.dev);
+	vhost_unmap(&echo.dev);
 	CHECK(echo.started == echo.stopped);
 	front_close(&echo.front);
 	loop_close(&echo.loop);

@@ -85,8 +85,10 @@ static int offered(uint16_t head)
 
 	offer(head);
 	result = next();
-	if (result < 0)
-		rig.ring.taken++; /* as if it had never been */
+	if (result < 0) { /* as if it had never been */
+		rig.ring.taken++;
+		rig.ring.put++;
+	}
 	return result;
 }
 
@@ -305,6 +307,23 @@ static void rings_that_cannot_be_are_refused(void)
 	rig_close();
 }
 
+/* A guest that goes on while its chains are taken, none of them given back. */
+static void more_than_the_queue_holds_is_refused(void)
+{
+	rig_open(0);
+	put(rig.desc, 0, BASE + DATA, 10, 0, 0);
+	for (int i = 0; i < NUM; i++) {
+		offer(0);
+		CHECK(next() == 1);
+	}
+	CHECK(next() == 0);
+	offer(0);
+	CHECK(next() == -EBADMSG);
+	virtq_put(&rig.ring, 0, 0);
+	CHECK(next() == 1);
+	rig_close();
+}
+
 int main(void)
 {
 	RUN(a_chain_comes_as_iovecs);
@@ -313,6 +332,7 @@ int main(void)
 	RUN(chains_that_loop_end);
 	RUN(descriptors_to_nowhere_are_refused);
 	RUN(an_index_that_jumps_is_refused);
+	RUN(more_than_the_queue_holds_is_refused);
 	RUN(what_was_put_shows_at_once);
 	RUN(given_back_chains_come_again);
 	RUN(calls_are_made_where_they_are_wanted);

@@ -241,6 +241,26 @@ static void what_is_cut_keeps_its_tag(void)
 	}
 }
 
+/* The switch's tag makes it longer: no segment may come to 64 KB by that. */
+static void there_is_room_for_the_tag_of_what_is_cut(void)
+{
+	struct frame frame = to_be_cut(0);
+
+	frame.offload =
+		(struct frame_offload){.flags = FRAME_NEEDS_CSUM,
+				       .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+				       .gso_size = 65535 - 4 - 34 - 20,
+				       .csum_start = 34,
+				       .csum_offset = 16};
+	CHECK(!offload_check(&frame));
+	CHECK(vlan_begin(&forms, &frame, 7, false));
+	CHECK(offload_segments(vlan_form(&forms, true)) == 1);
+	vlan_reset(&forms);
+	frame.offload.gso_size++;
+	CHECK(offload_check(&frame));
+	done(&frame);
+}
+
 int main(void)
 {
 	RUN(frames_belong_to_vlans);
@@ -250,5 +270,6 @@ int main(void)
 	RUN(there_is_room_for_both_or_it_says_so);
 	RUN(pieces_stay_where_they_are);
 	RUN(what_is_cut_keeps_its_tag);
+	RUN(there_is_room_for_the_tag_of_what_is_cut);
 	UNIT_DONE();
 }
