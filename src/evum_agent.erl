@@ -26,7 +26,7 @@
 
 -export_type([agent/0, key/0, request/0, message/0, result/0, effect/0, reason/0]).
 
--define(VERSION, 1).
+-define(VERSION, 2).
 -define(HELLO, <<13:32, 0, 0:32, "evum">>).
 %% FRAME_PAYLOAD_MAX of c_src/init/agent_frame.h.
 -define(PAYLOAD_MAX, 65536).

@@ -13,7 +13,7 @@
 %% <li>`{reply, From, Reply}': to a caller</li>
 %% <li>`{timer, Tag, Ms}': call {@link expired/2} with the tag after so many
 %%   milliseconds, in place of an earlier timer of that tag</li>
-%% <li>`ask': call {@link unread/2} with the number of bytes that the guest has
+%% <li>`ask': call {@link unread/3} with the number of bytes that the guest has
 %%   not read</li>
 %% <li>`{look, Pid}': call {@link looked/3} with the number of messages that
 %%   wait in that process' queue</li>
@@ -39,7 +39,7 @@
 %% transcript's file never keeps the guest waiting; it is told what it has lost.
 -module(evum_console).
 
--export([new/3, output/2, line/4, bytes/2, booting/1, ready/1, unread/2]).
+-export([new/3, output/2, line/4, bytes/2, booting/1, ready/1, unread/3, unanswered/1]).
 -export([control/3, subscribe/2, unsubscribe/2]).
 -export([listen/2, read/3, unlisten/2, expected/2, transcript/1]).
 -export([expired/2, looked/3, gone/2, release/1, counters/1]).
@@ -190,10 +190,16 @@ booting(#console{typist = Typist} = Con) ->
 ready(#console{typist = Typist} = Con) ->
     type(evum_typist:ready(Typist), Con).
 
-%% @doc So many bytes that were typed are unread in the guest.
--spec unread(non_neg_integer(), console()) -> {[effect()], console()}.
-unread(Bytes, #console{typist = Typist} = Con) ->
-    type(evum_typist:unread(Bytes, Typist), Con#console{asked = false}).
+%% @doc So many bytes that were typed are unread in the guest; see
+%% {@link evum_typist:unread/3}.
+-spec unread(non_neg_integer(), byte(), console()) -> {[effect()], console()}.
+unread(Bytes, Eof, #console{typist = Typist} = Con) ->
+    type(evum_typist:unread(Bytes, Eof, Typist), Con#console{asked = false}).
+
+%% @doc The guest cannot say what is unread.
+-spec unanswered(console()) -> {[effect()], console()}.
+unanswered(#console{typist = Typist} = Con) ->
+    type(evum_typist:unanswered(Typist), Con#console{asked = false}).
 
 %%% Readers come and go -----------------------------------------------------------
 
@@ -318,10 +324,9 @@ expired(typist, #console{typist = Typist} = Con) ->
     type(evum_typist:expired(Typist), Con);
 expired(ask, Con) ->
     ask(Con);
-%% With nobody to ask, it is as on a kernel without a channel: a little is typed
-%% at a time.
-expired(answer, #console{asked = true} = Con) ->
-    unread(0, Con);
+%% The answer may still come.
+expired(answer, #console{asked = true, typist = Typist} = Con) ->
+    type(evum_typist:unanswered(Typist), Con);
 expired(answer, Con) ->
     {[], Con};
 expired(poll, Con) ->
@@ -412,6 +417,8 @@ type([{write, Bytes, Ref} | Rest], Done, #console{callers = Callers} = Con) ->
     {Given, Con1} = give_credit(0, Con#console{callers = Callers1}),
     type(Rest, [[{write, Bytes} | Given] | Done], Con1).
 
+ask(#console{asked = true} = Con) ->
+    {[{timer, answer, ?ANSWER_LIMIT}], Con};
 ask(Con) ->
     {[{timer, answer, ?ANSWER_LIMIT}, ask], Con#console{asked = true}}.
 

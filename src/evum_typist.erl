@@ -13,14 +13,22 @@
 %% the next ones wait until all has been read. Where there is none, little is
 %% taken at once.
 %%
+%% A terminal that takes lines (`ICANON') does not tell of one that is not ended,
+%% and cuts it off at 4095 bytes. So the beginning of a long line is handed to
+%% who reads it by the terminal's VEOF character, which ends a read and no line
+%% (POSIX.1, 11.1.9).
+%%
+%% An agent that does not answer is asked on and on. Meanwhile so much is typed
+%% once, and again after each prompt: whoever shows one has read what was typed.
+%%
 %% Functions return effects for the process around it to carry out:
 %% `{write, Bytes, Tag}'; `{timer, Ms}', which asks for one call of
 %% {@link expired/1} after so many milliseconds, in place of any earlier one; and
-%% `{ask, Ms}', which asks for one call of {@link unread/2} with an answer that
-%% the guest gives in so many milliseconds or later.
+%% `{ask, Ms}', which asks for one call of {@link unread/3} with an answer that
+%% the guest gives in so many milliseconds or later, or of {@link unanswered/1}.
 -module(evum_typist).
 
--export([new/1, booting/1, ready/1, type/3, shown/3, expired/1, unread/2]).
+-export([new/1, booting/1, ready/1, type/3, shown/3, expired/1, unread/3, unanswered/1]).
 -export([queued/1, limit/1, is_prompt/1]).
 
 -export_type([typist/0, effect/0, kind/0]).
@@ -35,12 +43,19 @@
 -define(QUEUE_MAX, 65536).
 -define(BYTES_MAX, 3000).
 %% Bytes typed between two looks at what is unread: twice as many would still
-%% fit, should one look be a little early.
+%% fit, should one look be a little early ...
 -define(PACE, 1536).
+%% ... behind so many of a line that is not ended.
+-define(LINE_MAX, 800).
 %% From the first look that finds something unread to the next, ms; and the
 %% longest time between two.
 -define(LOOK_MIN, 1).
 -define(LOOK_MAX, 50).
+%% From a look that was not answered to the next, ms.
+-define(LOOK_AGAIN, 1000).
+%% What ends a line that a terminal holds, or throws it away, by its defaults: the
+%% characters of VINTR, VEOF, newline, return, VKILL, VSUSP, VQUIT.
+-define(LINE_ENDS, [<<3>>, <<4>>, <<"\n">>, <<"\r">>, <<21>>, <<26>>, <<28>>]).
 
 -type kind() :: line | bytes.
 -type effect() ::
@@ -58,7 +73,13 @@
     %% what may be typed before the next look
     room = infinity :: infinity | non_neg_integer(),
     asking = false :: boolean(),
-    look = ?LOOK_MIN :: pos_integer()
+    look = ?LOOK_MIN :: pos_integer(),
+    %% the last look was not answered
+    blind = false :: boolean(),
+    %% bytes typed since a line was ended, and whether the last of them is in it
+    %% for sure: it did not edit the line
+    line = 0 :: non_neg_integer(),
+    in_line = false :: boolean()
 }).
 
 -opaque typist() :: #typist{}.
@@ -109,7 +130,7 @@ type({Kind, Bytes}, Tag, #typist{queue = Queue, bytes = Waiting} = T) ->
 shown(Ended, Partial, #typist{echoing = Echoing} = T) ->
     Echoing1 = Echoing andalso not Ended,
     T1 = T#typist{echoing = Echoing1, prompt = not Echoing1 andalso is_prompt(Partial)},
-    run(first_prompt(T1)).
+    run(all_read(first_prompt(T1))).
 
 %% @doc The time of the last `timer' effect is over.
 -spec expired(typist()) -> {[effect()], typist()}.
@@ -120,13 +141,33 @@ expired(#typist{phase = open, waiting = true} = T) ->
 expired(T) ->
     {[], T}.
 
-%% @doc So many bytes are unread in the guest.
--spec unread(non_neg_integer(), typist()) -> {[effect()], typist()}.
-unread(0, #typist{asking = true} = T) ->
-    run(T#typist{asking = false, room = ?PACE, look = ?LOOK_MIN});
-unread(_, #typist{asking = true, look = Look} = T) ->
-    {[{ask, Look}], T#typist{look = min(2 * Look, ?LOOK_MAX)}};
-unread(_, T) ->
+%% @doc So many bytes are unread in the guest, whose terminal takes lines where
+%% it has that VEOF character, and 0 where it does not.
+-spec unread(non_neg_integer(), Eof :: byte(), typist()) -> {[effect()], typist()}.
+unread(0, Eof, #typist{asking = true, line = Line, in_line = true} = T) when
+    Eof =/= 0, Line > ?LINE_MAX
+->
+    {[{write, <<Eof>>, none}, {ask, 0}], T#typist{line = 0, in_line = false, blind = false}};
+unread(0, Eof, #typist{asking = true} = T) ->
+    run((held(Eof, T))#typist{asking = false, room = ?PACE, look = ?LOOK_MIN, blind = false});
+unread(_, _, #typist{asking = true, look = Look} = T) ->
+    {[{ask, Look}], T#typist{look = min(2 * Look, ?LOOK_MAX), blind = false}};
+unread(_, _, T) ->
+    {[], T}.
+
+%% Without lines nothing is held of one.
+held(0, T) -> T#typist{line = 0, in_line = false};
+held(_, T) -> T.
+
+%% @doc It is not known what is unread.
+-spec unanswered(typist()) -> {[effect()], typist()}.
+unanswered(#typist{asking = true, blind = false} = T) ->
+    run(T#typist{asking = false, room = ?PACE, blind = true});
+unanswered(#typist{asking = true, bytes = Waiting} = T) when Waiting > 0 ->
+    {[{ask, ?LOOK_AGAIN}], T};
+unanswered(#typist{asking = true} = T) ->
+    {[], T#typist{asking = false}};
+unanswered(T) ->
     {[], T}.
 
 %% @doc Whether a line that is not ended is a prompt: it ends in "# ", "$ ",
@@ -153,6 +194,11 @@ limit(_) -> ?QUEUE_PACED.
 first_prompt(#typist{phase = starting, prompt = true} = T) -> T#typist{phase = open};
 first_prompt(T) -> T.
 
+all_read(#typist{blind = true, prompt = true} = T) ->
+    T#typist{room = ?PACE, line = 0, in_line = false};
+all_read(T) ->
+    T.
+
 %% Type what may be typed now.
 run(#typist{phase = open, queue = Queue} = T) ->
     case queue:peek(Queue) of
@@ -162,7 +208,7 @@ run(#typist{phase = open, queue = Queue} = T) ->
             ask(T);
         {value, {Kind, Bytes, Tag}} ->
             {Piece, Rest} = split(Bytes, T#typist.room),
-            T1 = typed(Kind, Piece, T#typist{
+            T1 = typed(Kind, Piece, (in_line(Piece, T))#typist{
                 queue = rest(Rest, Tag, queue:drop(Queue)),
                 bytes = T#typist.bytes - byte_size(Piece),
                 room = less(T#typist.room, Piece),
@@ -191,6 +237,17 @@ less(Room, Piece) -> Room - byte_size(Piece).
 
 ask(#typist{asking = true} = T) -> {[], T};
 ask(T) -> {[{ask, 0}], T#typist{asking = true}}.
+
+in_line(<<>>, T) ->
+    T;
+in_line(Piece, #typist{line = Line} = T) ->
+    Behind =
+        case binary:matches(Piece, ?LINE_ENDS) of
+            [] -> Line + byte_size(Piece);
+            Ends -> byte_size(Piece) - element(1, lists:last(Ends)) - 1
+        end,
+    Last = binary:last(Piece),
+    T#typist{line = Behind, in_line = Last >= $\s andalso Last =/= 127}.
 
 typed(line, _, T) ->
     T#typist{prompt = false, echoing = true};

@@ -594,10 +594,10 @@ effect({agent_credit, Bytes}, #state{port = Port} = State) ->
     ok = evum_port:second_credit(Port, Bytes),
     State;
 effect({agent_tell, console, {done, {exit, Unread}}}, #state{console = Console} = State) ->
-    console(evum_console:unread(Unread, Console), State);
-%% Nobody waits for these, or not for ever
-effect({agent_tell, console, _}, State) ->
-    State;
+    console(evum_console:unread(Unread band 16#ffff, Unread bsr 16 band 16#ff, Console), State);
+effect({agent_tell, console, _}, #state{console = Console} = State) ->
+    console(evum_console:unanswered(Console), State);
+%% Nobody waits for it
 effect({agent_tell, {resize, _}, _}, State) ->
     State;
 effect({agent_tell, Key, Message}, State) ->
@@ -609,10 +609,10 @@ effect({forget, Watch}, State) ->
 effect(ready, #state{unready = Unready} = State) ->
     lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Unready),
     State#state{unready = []};
-effect(ask, #state{agent = Agent} = State) ->
+effect(ask, #state{agent = Agent, console = Console} = State) ->
     case evum_agent:request(console, none, unread, Agent) of
         {ok, Effects, Agent1} -> effects(Effects, State#state{agent = Agent1});
-        {error, _} -> State
+        {error, _} -> console(evum_console:unanswered(Console), State)
     end;
 effect({write, Bytes}, #state{port = Port} = State) ->
     ok = evum_port:data(Port, Bytes),

@@ -26,7 +26,8 @@ groups() ->
             stat,
             resize,
             megabyte_of_typing,
-            typing_that_is_not_read,
+            long_lines_of_typing,
+        typing_that_is_not_read,
             shuts_down_in_order,
             agent_is_killed,
             agent_is_stopped,
@@ -270,6 +271,17 @@ megabyte_of_typing(Config) ->
     ?assertEqual({ok, Lines}, evum:get(R, "/root/in")),
     ?assertEqual({error, full}, evum:puts(R, binary:copy(<<"x">>, 5 bsl 20))).
 
+%% Longer ones than a terminal takes, and than a console holds.
+long_lines_of_typing(Config) ->
+    R = start(Config),
+    Lines = iolist_to_binary([[binary:copy(<<"x">>, N), $\n] || N <- [65536, 4000, 3, 5000, 800, 4096, 1, 20000]]),
+    _ = evum:send(R, "sh -c 'stty -echo; echo g''o; cat > /root/in; stty echo; echo e''nd'"),
+    _ = evum_test:await_line("^go$"),
+    ok = evum:puts(R, Lines),
+    ok = evum:puts(R, [4]),
+    _ = evum_test:await_line("^end$"),
+    ?assertEqual({ok, Lines}, evum:get(R, "/root/in")).
+
 %% Far more than a console holds, into a program that reads none of it for long.
 typing_that_is_not_read(Config) ->
     R = start(Config),
@@ -318,7 +330,18 @@ agent_is_stopped(Config) ->
     %% more than is typed without asking it
     [?assertEqual([<<"console">>], evum_test:sh(R, ["true ", lists:duplicate(300, $x), "; echo console"])) || _ <- lists:seq(1, 8)],
     _ = evum_test:sh(R, "kill -CONT $A"),
-    ?assertEqual({ok, 0, <<>>}, evum:cmd(R, "true")).
+    ?assertEqual({ok, 0, <<>>}, evum:cmd(R, "true")),
+    %% nor is too much typed to a program that reads none of it
+    Lines = binary:copy(<<"a line of some length, of which there are many\n">>, 400),
+    Size = integer_to_list(byte_size(Lines)),
+    _ = evum:send(R, [
+        "sh -c 'kill -STOP ", ?AGENT, "; stty -echo; echo g''o; sleep 5; kill -CONT ", ?AGENT, "; head -c ", Size,
+        " | wc -c; stty echo'"
+    ]),
+    _ = evum_test:await_line("^go$"),
+    ok = evum:puts(R, Lines),
+    ?assertMatch(<<_/binary>>, evum_test:await_line("^" ++ Size ++ "$")),
+    ?assertEqual([<<"here">>], evum_test:sh(R, "echo here")).
 
 %% The guest's root takes the agent's place: once it is killed, and killed again
 %% before it has run for a second, it is not started for a second.
@@ -327,7 +350,7 @@ rubbish(Config) ->
     Peer = evum_test:start(Config, #{verbose => false}),
     ok = evum:config(R, #{eth0 => ["10.8.0.1/24"]}),
     ok = evum:config(Peer, #{eth0 => ["10.8.0.2/24"]}),
-    Hello = "printf '\\0\\0\\0\\15\\0\\0\\0\\0\\0evum\\0\\0\\0\\1'",
+    Hello = "printf '\\0\\0\\0\\15\\0\\0\\0\\0\\0evum\\0\\0\\0\\2'",
     ok = evum:put(R, "/root/take", [
         "kill -9 ", ?AGENT, "; until kill -9 ", ?AGENT, " 2> /dev/null; do :; done\n",
         "until { ", Hello, "; head -c 300000 /dev/urandom; touch /run/taken; sleep 3; } > /dev/vport0p0; do :; done\n"

@@ -21,7 +21,7 @@ told(Effects) ->
 
 ready() ->
     {_, A} = evum_agent:channel(opened, evum_agent:new(true)),
-    {[ready], A1} = feed(hello(1), A),
+    {[ready], A1} = feed(hello(2), A),
     A1.
 
 request(Key, A) ->
@@ -37,14 +37,14 @@ requests_wait_for_the_agent_test() ->
     {[], A} = request(k, evum_agent:new(true)),
     ?assertEqual(waiting, evum_agent:state(A)),
     {_, A1} = evum_agent:channel(opened, A),
-    {[ready, {agent_send, Frame}], A2} = feed(hello(1), A1),
+    {[ready, {agent_send, Frame}], A2} = feed(hello(2), A1),
     ?assertEqual(frame(3, 1, <<?WINDOW:32, "/x", 0>>), iolist_to_binary(Frame)),
     ?assertEqual(ready, evum_agent:state(A2)).
 
 %% What another program has left in the rings comes first.
 rubbish_before_the_hello_is_skipped_test() ->
     {_, A} = evum_agent:channel(opened, evum_agent:new(true)),
-    Bytes = <<(binary:copy(<<0, 0, 0, 13>>, 100))/binary, (hello(1))/binary>>,
+    Bytes = <<(binary:copy(<<0, 0, 0, 13>>, 100))/binary, (hello(2))/binary>>,
     {Told, A1} = lists:foldl(
         fun(Byte, {Acc, AccA}) ->
             {More, AccA1} = feed(<<Byte>>, AccA),
@@ -70,9 +70,9 @@ nothing_but_rubbish_test() ->
 
 another_version_test() ->
     {_, A} = evum_agent:channel(opened, evum_agent:new(true)),
-    {[], A1} = feed(hello(2), A),
-    ?assertEqual({error, {agent_version, 2}}, evum_agent:state(A1)),
-    ?assertEqual({error, {agent_version, 2}}, evum_agent:request(k, w, unread, A1)).
+    {[], A1} = feed(hello(3), A),
+    ?assertEqual({error, {agent_version, 3}}, evum_agent:state(A1)),
+    ?assertEqual({error, {agent_version, 3}}, evum_agent:request(k, w, unread, A1)).
 
 a_request_test() ->
     {[{agent_send, _}], A} = request(k, ready()),
@@ -112,7 +112,7 @@ broken_rules_test_() ->
             {"too long", <<70000:32, 16, 1:32>>},
             {"unknown id", frame(16, 77, <<"x">>)},
             {"unknown type", frame(99, 1, <<"x">>)},
-            {"a second hello", hello(1)},
+            {"a second hello", hello(2)},
             {"empty data", frame(16, 1, <<>>)},
             {"more than the window", binary:copy(frame(16, 1, binary:copy(<<"x">>, 65536)), 5)},
             {"too much input allowed", frame(18, 1, <<(?WINDOW + 1):32>>)},
@@ -157,7 +157,7 @@ the_agent_dies_test() ->
     ?assertEqual([{agent_tell, k, {error, agent_died}}, {forget, {watch, k}}], told(Told)),
     {[], A2} = request(l, A1),
     {_, A3} = evum_agent:channel(opened, A2),
-    ?assertMatch({[ready, {agent_send, _}], _}, feed(hello(1), A3)).
+    ?assertMatch({[ready, {agent_send, _}], _}, feed(hello(2), A3)).
 
 %% What became of a request is known when the machine boots again, or ends.
 the_machine_reboots_test() ->
@@ -204,7 +204,7 @@ frame() ->
 prop_any() ->
     ?FORALL(
         Pieces,
-        list(oneof([binary(), frame(), hello(1)])),
+        list(oneof([binary(), frame(), hello(2)])),
         begin
             {_, A} = request(k, ready()),
             End = lists:foldl(

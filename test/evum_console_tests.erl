@@ -61,7 +61,7 @@ an_agent_that_does_not_answer_test() ->
     ?assert(lists:member(ask, Effects)),
     {timer, answer, Limit} = lists:keyfind(answer, 2, Effects),
     ?assert(Limit =< 1000),
-    {[{timer, ask, _}], Con3} = evum_console:unread(9, Con2),
+    {[{timer, ask, _}], Con3} = evum_console:unread(9, 4, Con2),
     %% it has answered: that time is of no concern any more
     ?assertEqual({[], Con3}, evum_console:expired(answer, Con3)),
     {[{timer, answer, _}, ask], Con4} = evum_console:expired(ask, Con3),
@@ -74,7 +74,7 @@ a_line_in_pieces_test() ->
     Caller = from(1),
     {ok, Effects, Con2} = evum_console:line(binary:copy(<<"x">>, 2000), infinity, Caller, Con1),
     ?assert(lists:member(ask, Effects)),
-    {[{write, _} | _], Con3} = evum_console:unread(0, Con2),
+    {[{write, _} | _], Con3} = evum_console:unread(0, 0, Con2),
     {_, Echoed, Con4} = evum_console:output(<<"echo\n">>, Con3),
     ?assert(lists:member({reply, Caller, <<"# echo">>}, Echoed)),
     {_, Shown, _} = evum_console:output(<<"more\n">>, Con4),

@@ -108,32 +108,65 @@ bytes_wait_until_all_is_read_test() ->
     [First] = written(Effects),
     ?assert(2 * byte_size(First) < ?DEAF),
     ?assertEqual({ask, 0}, lists:last(Effects)),
-    {[{ask, Later}], T2} = evum_typist:unread(7, T1),
+    {[{ask, Later}], T2} = evum_typist:unread(7, 0, T1),
     ?assert(Later > 0),
     {[], T3} = type({bytes, <<"y">>}, T2),
-    {More, _} = evum_typist:unread(0, T3),
+    {More, _} = evum_typist:unread(0, 0, T3),
     ?assertMatch([<<"x", _/binary>>], written(More)),
     %% nobody asked
-    ?assertEqual({[], paced()}, evum_typist:unread(0, paced())).
+    ?assertEqual({[], paced()}, evum_typist:unread(0, 0, paced())).
 
 a_long_line_waits_for_one_prompt_test() ->
     Line = <<(binary:copy(<<"x">>, 2000))/binary, "\n">>,
     {ok, Effects, T1} = evum_typist:type({line, Line}, tag, paced()),
     [{write, Start, tag}, {ask, 0}] = Effects,
-    {[{write, Rest, tag}], _} = evum_typist:unread(0, T1),
+    {[{write, Rest, tag}], _} = evum_typist:unread(0, 0, T1),
     ?assertEqual(Line, <<Start/binary, Rest/binary>>).
 
+%% Once without an answer; then after a prompt, or an answer.
+without_answers_little_is_typed_test() ->
+    {ok, Effects, T1} = evum_typist:type({bytes, binary:copy(<<"x">>, 10000)}, none, paced()),
+    {More, T2} = evum_typist:unanswered(T1),
+    ?assert(iolist_size(written(Effects ++ More)) < ?DEAF),
+    ?assertEqual({ask, 0}, lists:last(More)),
+    {[{ask, Later}], T3} = evum_typist:unanswered(T2),
+    ?assert(Later > 0),
+    {[], T4} = shown(true, <<"no prompt">>, T3),
+    {[_], _} = shown(true, <<"# ">>, T4),
+    {Rest, _} = evum_typist:unread(0, 0, T4),
+    ?assertMatch([_], written(Rest)).
+
+%% A terminal that takes lines gets a long one in parts; others, what they edit
+%% and lines that are ended are left alone.
+long_lines_are_handed_over_test_() ->
+    X = binary:copy(<<"x">>, 1400),
+    [
+        {Name, fun() ->
+            Bytes = <<Typed/binary, (binary:copy(<<"y">>, 5000))/binary>>,
+            {ok, _, T} = evum_typist:type({bytes, Bytes}, none, paced()),
+            {Effects, _} = evum_typist:unread(0, Eof, T),
+            ?assertEqual(Handed, [<<4>>] =:= written(Effects) andalso {ask, 0} =:= lists:last(Effects))
+        end}
+     || {Name, Typed, Eof, Handed} <- [
+            {"a line", X, 4, true},
+            {"no lines", X, 0, false},
+            {"a line that is short so far", <<X/binary, "\n">>, 4, false},
+            {"a line that was thrown away", <<X/binary, 3>>, 4, false},
+            {"a line that is being edited", <<X/binary, (binary:copy(<<127>>, 136))/binary>>, 4, false}
+        ]
+    ].
+
 %% Whatever is typed and read, and even where one look in two is too early: no
-%% byte is lost, and the guest never holds too much.
+%% byte is lost, no line is too long, and the guest never holds too much.
 pace_test_() ->
     {timeout, 60, ?_assert(proper:quickcheck(prop_pace(), [{to_file, user}, {numtests, 300}]))}.
 
 prop_pace() ->
     ?FORALL(
-        {Sizes, Reads},
-        {list(range(1, 9000)), list(range(0, 2000))},
+        {Lines, Reads, Eof},
+        {list({range(1, 9000), oneof([<<>>, <<"\n">>])}), list(range(0, 2000)), oneof([0, 4])},
         begin
-            Typed = [binary:copy(<<"x">>, N) || N <- Sizes],
+            Typed = [<<(binary:copy(<<"x">>, N))/binary, End/binary>> || {N, End} <- Lines],
             {Queued, T} = lists:foldl(
                 fun(Bytes, {Acc, T0}) ->
                     {ok, Effects, T1} = evum_typist:type({bytes, Bytes}, none, T0),
@@ -142,32 +175,48 @@ prop_pace() ->
                 {[], paced()},
                 Typed
             ),
-            {Total, Most} = guest(Queued, T, Reads, early, 0, 0, 0),
-            Total =:= lists:sum(Sizes) andalso Most < ?DEAF
+            {Got, Most} = guest(Queued, T, Reads, Eof, early, {<<>>, <<>>}, <<>>, 0),
+            Got =:= iolist_to_binary(Typed) andalso Most < ?DEAF
         end
     ).
 
-%% A guest with so much unread, that reads a little at a time, then all.
-guest(Effects, T, Reads, Look, Unread0, Total0, Most) ->
-    New = iolist_size(written(Effects)),
-    Unread = Unread0 + New,
-    Most1 = max(Most, Unread),
+%% A guest that reads a little at a time, then all. Its terminal holds what may be
+%% read and, where it takes lines, one that is not ended, which is not told of.
+guest(Effects, T, Reads, Eof, Look, Tty0, Got, Most) ->
+    New = iolist_to_binary(written(Effects)),
+    {Whole, Line} = Tty = received(New, Eof, Tty0),
+    Most1 = max(Most, byte_size(Whole) + byte_size(Line)),
     case lists:keymember(ask, 1, Effects) of
         true when Look =:= early ->
             %% it has not seen the last of it
-            {More, T1} = evum_typist:unread(Unread0, T),
-            guest(More, T1, Reads, late, Unread, Total0 + New, Most1);
+            {Before, _} = Tty0,
+            {More, T1} = evum_typist:unread(byte_size(Before), Eof, T),
+            guest(More, T1, Reads, Eof, late, Tty, Got, Most1);
         true ->
-            {Left, Reads1} =
+            {N, Reads1} =
                 case Reads of
-                    [N | Rest] -> {max(0, Unread - N), Rest};
-                    [] -> {0, []}
+                    [First | Rest] -> {min(First, byte_size(Whole)), Rest};
+                    [] -> {byte_size(Whole), []}
                 end,
-            {More, T1} = evum_typist:unread(Left, T),
-            guest(More, T1, Reads1, early, Left, Total0 + New, Most1);
+            <<Read:N/binary, Left/binary>> = Whole,
+            {More, T1} = evum_typist:unread(byte_size(Left), Eof, T),
+            guest(More, T1, Reads1, Eof, early, {Left, Line}, <<Got/binary, Read/binary>>, Most1);
         false ->
-            {Total0 + New, Most1}
+            {<<Got/binary, Whole/binary, Line/binary>>, Most1}
     end.
+
+received(Bytes, 0, {Whole, <<>>}) ->
+    {<<Whole/binary, Bytes/binary>>, <<>>};
+received(Bytes, Eof, {Whole, Line}) ->
+    lists:foldl(
+        fun
+            (C, {W, L}) when C =:= Eof, L =/= <<>> -> {<<W/binary, L/binary>>, <<>>};
+            ($\n, {W, L}) -> {<<W/binary, L/binary, $\n>>, <<>>};
+            (C, {W, L}) -> {W, <<L/binary, C>>}
+        end,
+        {Whole, Line},
+        binary_to_list(Bytes)
+    ).
 
 a_reboot_keeps_what_is_queued_test() ->
     {[_], T1} = type({line, <<"reboot\n">>}, at_prompt()),

@@ -98,7 +98,11 @@ void child_kill_session(pid_t sid);
 
 /* --- agent_console.c --- */
 
-/* Bytes that the console's programs have not read, or -errno. */
+/*
+ * Bytes that the console's programs have not read, in 16 bits; above them the
+ * character that ends a read (VEOF) where the terminal takes lines, so that one
+ * which is not ended does not count. Or -errno.
+ */
 int console_unread(void);
 /* 0 or -errno. */
 int console_resize(uint16_t columns, uint16_t rows);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "init.h"
@@ -22,6 +23,7 @@ static int console_open(void)
 int console_unread(void)
 {
 	struct pollfd pfd = {.events = POLLIN, .fd = console_open()};
+	struct termios termios;
 	int unread = 0, err = 0;
 
 	if (pfd.fd < 0)
@@ -31,10 +33,15 @@ int console_unread(void)
 	 * line discipline has not seen yet (n_tty_poll()), so that nothing is
 	 * in between.
 	 */
-	if (poll(&pfd, 1, 0) < 0 || ioctl(pfd.fd, FIONREAD, &unread) < 0)
+	if (poll(&pfd, 1, 0) < 0 || ioctl(pfd.fd, FIONREAD, &unread) < 0 ||
+	    tcgetattr(pfd.fd, &termios) < 0)
 		err = -errno;
 	close(pfd.fd);
-	return err ? err : unread;
+	if (err)
+		return err;
+	if (termios.c_lflag & ICANON)
+		unread |= termios.c_cc[VEOF] << 16;
+	return unread;
 }
 
 int console_resize(uint16_t columns, uint16_t rows)

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #define AGENT_MAGIC "evum"
-#define AGENT_VERSION 1
+#define AGENT_VERSION 2
 
 #define FRAME_LENGTH 4
 #define FRAME_HEADER 9
