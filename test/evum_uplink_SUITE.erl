@@ -475,10 +475,11 @@ lease(R) ->
         [] -> error({no_lease, Lines})
     end.
 
+%% No more than the server reads before it closes, or that is a reset.
 fetch(R, Host, Port) ->
     evum_test:sh(R, [
         "( exec 3<>/dev/tcp/", Host, "/", integer_to_list(Port),
-        " && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && tail -n 1 <&3 ) 2>&1"
+        " && printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3 && tail -n 1 <&3 ) 2>&1"
     ]).
 
 %%% On the host
