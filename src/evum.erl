@@ -256,6 +256,10 @@ cmd(Machine, Command) ->
 %%
 %% The command is over when its process has ended; what a daemon that it leaves
 %% behind writes later is lost.
+%%
+%% Command, environment and directory have room in 64 KB; what is longer, or of
+%% more than 1024 arguments or variables, is `{error, e2big}' and never gets to
+%% the machine. A script that is longer may come as `input'.
 -spec cmd(machine(), Command, evum_request:options()) ->
     {ok, Status, binary()} | evum_request:error()
 when
@@ -271,7 +275,8 @@ put(Machine, Path, Data) ->
 
 %% @doc Make a file in a machine: all of it, or nothing; a file that was there is
 %% replaced. A setting under `/proc' or `/sys' is written in place. Options:
-%% `mode', 8#644 by default; `timeout', ms, 30000 by default.
+%% `mode', 8#644 by default; `timeout', ms, 30000 by default. A path that is too
+%% long is `{error, enametoolong}'.
 -spec put(machine(), unicode:chardata(), iodata(), evum_request:options()) ->
     ok | evum_request:error().
 put(Machine, Path, Data, Options) ->

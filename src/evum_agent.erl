@@ -20,7 +20,7 @@
 %% for it until the port in the guest is opened anew.
 -module(evum_agent).
 
--export([new/1, state/1, channel/2, feed/2, request/4]).
+-export([new/1, state/1, channel/2, feed/2, check/1, request/4]).
 -export([input/3, eof/2, window/3, cancel/2, abandon/2, gone/2]).
 -export([errno/1]).
 
@@ -30,6 +30,8 @@
 -define(HELLO, <<13:32, 0, 0:32, "evum">>).
 %% FRAME_PAYLOAD_MAX of c_src/init/agent_frame.h.
 -define(PAYLOAD_MAX, 65536).
+%% FRAME_STRINGS_MAX of c_src/init/agent_frame.h.
+-define(STRINGS_MAX, 1024).
 %% Bytes that are skipped in search of a hello, which an agent says first.
 -define(SKIP_MAX, (1 bsl 20)).
 %% AGENT_REQUESTS_MAX of c_src/init/agent.h.
@@ -66,6 +68,7 @@
     | {resize, Columns :: pos_integer(), Rows :: pos_integer()}
     | {power, off | reboot}.
 -type result() :: {exit, non_neg_integer()} | {signal, non_neg_integer()} | {errno, atom() | pos_integer()}.
+-type too_long() :: e2big | enametoolong | emsgsize.
 -type reason() :: agent_died | bad_agent | {agent_version, non_neg_integer()} | rebooted | cancelled.
 -type message() ::
     {data, binary()} | {window, pos_integer()} | {done, result()} | {error, reason()}.
@@ -148,20 +151,37 @@ feed(Bytes, #agent{state = ready, buffer = Buffer} = A) ->
 feed(Bytes, A) ->
     {credit(byte_size(Bytes)), A}.
 
+%% @doc Whether a request fits into a frame, which an agent would not survive
+%% else; what Linux says of what is too long for it.
+-spec check(request()) -> ok | {error, too_long()}.
+check({run, #{argv := Argv, env := Env}}) when length(Argv) > ?STRINGS_MAX; length(Env) > ?STRINGS_MAX ->
+    {error, e2big};
+check(Request) ->
+    {Type, Payload} = encode(Request),
+    case iolist_size(Payload) =< ?PAYLOAD_MAX of
+        true -> ok;
+        false when Type =:= ?RUN -> {error, e2big};
+        false when Type =:= ?NETLINK -> {error, emsgsize};
+        false -> {error, enametoolong}
+    end.
+
 %% @doc Make a request. Its key is for {@link input/3} and the like and for
 %% `agent_tell' effects; its watch for {@link gone/2} and `forget' effects.
 -spec request(key(), Watch :: term(), request(), agent()) ->
-    {ok, [effect()], agent()} | {error, no_agent | full | reason()}.
+    {ok, [effect()], agent()} | {error, no_agent | full | reason() | too_long()}.
 request(_Key, _Watch, _Request, #agent{state = none}) ->
     {error, no_agent};
 request(_Key, _Watch, _Request, #agent{state = {bad, Reason}}) ->
     {error, Reason};
 request(Key, Watch, Request, #agent{next_id = Id, waiting = Waiting} = A) ->
-    case queue:len(Waiting) of
-        ?WAITING_MAX ->
+    case {check(Request), queue:len(Waiting)} of
+        {{error, _} = Error, _} ->
+            Error;
+        {ok, ?WAITING_MAX} ->
             {error, full};
-        _ ->
-            Made = #request{key = Key, watch = Watch, id = Id, frame = encode(Id, Request)},
+        {ok, _} ->
+            {Type, Payload} = encode(Request),
+            Made = #request{key = Key, watch = Watch, id = Id, frame = frame(Type, Id, Payload)},
             {Effects, A1} = start(A#agent{
                 next_id = Id + 1,
                 ids = (A#agent.ids)#{Key => Id},
@@ -381,27 +401,27 @@ pieces(Id, <<Piece:?PAYLOAD_MAX/binary, Rest/binary>>) when Rest =/= <<>> ->
 pieces(Id, Bytes) ->
     [frame(?DATA, Id, Bytes)].
 
-encode(Id, {run, #{argv := Argv, env := Env, dir := Dir, input := Input}}) ->
+encode({run, #{argv := Argv, env := Env, dir := Dir, input := Input}}) ->
     Flag =
         case Input of
             true -> 1;
             false -> 0
         end,
-    frame(?RUN, Id, [<<?OUTPUT_WINDOW:32, Flag>>, Dir, 0, strings(Argv), strings(Env)]);
-encode(Id, {put, Path, Mode, Size}) ->
-    frame(?PUT, Id, [<<Mode:32, Size:64>>, Path, 0]);
-encode(Id, {get, Path}) ->
-    frame(?GET, Id, [<<?OUTPUT_WINDOW:32>>, Path, 0]);
-encode(Id, {netlink, Message}) ->
-    frame(?NETLINK, Id, Message);
-encode(Id, unread) ->
-    frame(?UNREAD, Id, <<>>);
-encode(Id, {resize, Columns, Rows}) ->
-    frame(?RESIZE, Id, <<Columns:16, Rows:16>>);
-encode(Id, {power, off}) ->
-    frame(?POWER, Id, <<0:32>>);
-encode(Id, {power, reboot}) ->
-    frame(?POWER, Id, <<1:32>>).
+    {?RUN, [<<?OUTPUT_WINDOW:32, Flag>>, Dir, 0, strings(Argv), strings(Env)]};
+encode({put, Path, Mode, Size}) ->
+    {?PUT, [<<Mode:32, Size:64>>, Path, 0]};
+encode({get, Path}) ->
+    {?GET, [<<?OUTPUT_WINDOW:32>>, Path, 0]};
+encode({netlink, Message}) ->
+    {?NETLINK, Message};
+encode(unread) ->
+    {?UNREAD, <<>>};
+encode({resize, Columns, Rows}) ->
+    {?RESIZE, <<Columns:16, Rows:16>>};
+encode({power, off}) ->
+    {?POWER, <<0:32>>};
+encode({power, reboot}) ->
+    {?POWER, <<1:32>>}.
 
 strings(Strings) ->
     [<<(length(Strings)):16>> | [[String, 0] || String <- Strings]].
@@ -438,6 +458,7 @@ errno(34) -> erange;
 errno(36) -> enametoolong;
 errno(39) -> enotempty;
 errno(40) -> eloop;
+errno(90) -> emsgsize;
 errno(95) -> eopnotsupp;
 errno(97) -> eafnosupport;
 errno(98) -> eaddrinuse;

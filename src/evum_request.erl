@@ -203,8 +203,14 @@ bytes(Key, Data) ->
 
 %%% The call ------------------------------------------------------------------
 
-%% The result and the output, or an error.
+%% The result and the output, or an error. What is too long goes no further.
 call(Vm, Request, Options) ->
+    case evum_agent:check(Request) of
+        ok -> make(Vm, Request, Options);
+        {error, _} = Error -> Error
+    end.
+
+make(Vm, Request, Options) ->
     Key = monitor(process, Vm, [{alias, explicit_unalias}]),
     try evum_vm:request(Vm, Key, Request) of
         ok -> await(new(Vm, Key, Options));

@@ -16,6 +16,7 @@ groups() ->
         {fast, [], [
             commands,
             command_options,
+            too_long,
             time_limit,
             many_at_once,
             floods,
@@ -117,6 +118,38 @@ command_options(Config) ->
     ],
     ?assertEqual({error, {bad_option, command, 7}}, evum:cmd(R, 7)),
     ?assertMatch({error, {bad_option, env, _}}, evum:cmd(R, "true", #{env => #{"" => "x"}})).
+
+%% What is too long for the agent's channel is refused, and nobody else is hurt.
+too_long(Config) ->
+    R = start(Config),
+    Self = self(),
+    spawn_link(fun() ->
+        Self ! {other, evum:cmd(R, "touch /run/begun; until [ -e /run/go ]; do sleep 0.1; done; echo here")}
+    end),
+    evum_test:await(fun() -> evum:get(R, "/run/begun") =:= {ok, <<>>} end),
+    Text = fun(Size) -> binary:copy(<<"x">>, Size) end,
+    Comment = fun(Size) -> <<"echo yes #", (Text(Size - 10))/binary>> end,
+    %% all that a frame has room for, beside "/bin/sh", "-c" and "/"
+    ?assertEqual({ok, 0, <<"yes\n">>}, evum:cmd(R, Comment(65513))),
+    [
+        ?assertEqual({error, e2big}, evum:cmd(R, Command, Options))
+     || {Command, Options} <- [
+            {Comment(65514), #{}},
+            {Comment(17 bsl 20), #{}},
+            {"true", #{dir => Text(65537)}},
+            {"true", #{env => #{"X" => Text(17 bsl 20)}}},
+            {"true", #{env => maps:from_list([{integer_to_list(N), ""} || N <- lists:seq(1, 1025)])}},
+            {lists:duplicate(1025, "true"), #{}}
+        ]
+    ],
+    ?assertMatch({ok, 0, _}, evum:cmd(R, lists:duplicate(1024, "true"))),
+    [
+        ?assertEqual({error, enametoolong}, Answer)
+     || Size <- [5000, 65537, 17 bsl 20],
+        Answer <- [evum:get(R, ["/", Text(Size)]), evum:put(R, ["/", Text(Size)], "x")]
+    ],
+    ok = evum:put(R, "/run/go", ""),
+    receive {other, Other} -> ?assertEqual({ok, 0, <<"here\n">>}, Other) after 60000 -> error(no_end) end.
 
 %% All of the command's session: groups of its own do not save a process.
 time_limit(Config) ->

@@ -144,6 +144,40 @@ many_requests_take_turns_test() ->
     ),
     ?assertEqual({error, full}, evum_agent:request(last, w, unread, Full)).
 
+%% What does not fit into a frame is never sent.
+too_long_test_() ->
+    Run = #{argv => [<<"x">>], env => [], dir => <<"/">>, input => false},
+    Strings = lists:duplicate(1024, <<"x">>),
+    [
+        ?_assertEqual(
+            {Fits, Fits}, {evum_agent:check(Request), sent(evum_agent:request(k, w, Request, ready()))}
+        )
+     || {Fits, Request} <- [
+            %% behind window, input, directory and two counts
+            {ok, {run, Run#{argv := [text(65536 - 4 - 1 - 2 - 4 - 1)]}}},
+            {{error, e2big}, {run, Run#{argv := [text(65536 - 4 - 1 - 2 - 4)]}}},
+            {{error, e2big}, {run, Run#{dir := text(65536)}}},
+            {{error, e2big}, {run, Run#{env := [text(65536)]}}},
+            {ok, {run, Run#{argv := Strings, env := Strings}}},
+            {{error, e2big}, {run, Run#{argv := [<<"x">> | Strings]}}},
+            {{error, e2big}, {run, Run#{env := [<<"x">> | Strings]}}},
+            {ok, {get, text(65536 - 4 - 1)}},
+            {{error, enametoolong}, {get, text(65536 - 4)}},
+            {ok, {put, text(65536 - 12 - 1), 0, 0}},
+            {{error, enametoolong}, {put, text(65536 - 12), 0, 0}},
+            {ok, {netlink, text(65536)}},
+            {{error, emsgsize}, {netlink, text(65537)}}
+        ]
+    ].
+
+text(Size) -> binary:copy(<<"x">>, Size).
+
+sent({ok, [{agent_send, Frame}], _}) ->
+    <<Length:32, _:Length/binary>> = iolist_to_binary(Frame),
+    ok;
+sent({error, _} = Error) ->
+    Error.
+
 a_caller_that_died_test() ->
     {_, A} = request(k, ready()),
     {[{agent_send, Cancel}], A1} = evum_agent:gone({watch, k}, A),
