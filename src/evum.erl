@@ -260,6 +260,9 @@ cmd(Machine, Command) ->
 %% Command, environment and directory have room in 64 KB; what is longer, or of
 %% more than 1024 arguments or variables, is `{error, e2big}' and never gets to
 %% the machine. A script that is longer may come as `input'.
+%%
+%% In a machine run 48 of them at a time; more, up to 1024, wait for one of these
+%% to end, and their time limits go on. What is beyond that is `{error, full}'.
 -spec cmd(machine(), Command, evum_request:options()) ->
     {ok, Status, binary()} | evum_request:error()
 when

@@ -34,9 +34,14 @@
 -define(STRINGS_MAX, 1024).
 %% Bytes that are skipped in search of a hello, which an agent says first.
 -define(SKIP_MAX, (1 bsl 20)).
-%% AGENT_REQUESTS_MAX of c_src/init/agent.h.
--define(REQUESTS_MAX, 64).
-%% Requests that wait for their turn, or for the agent.
+%% Requests under way: commands; files and messages to the kernel; what the agent
+%% answers itself, at once. None takes another's room, so that commands that run
+%% on do not keep a machine from being shut down. AGENT_REQUESTS_MAX of
+%% c_src/init/agent.h is their sum.
+-define(COMMANDS_MAX, 48).
+-define(INTERNAL_MAX, 12).
+-define(IMMEDIATE_MAX, 4).
+%% Requests of a class that wait for their turn, or for the agent.
 -define(WAITING_MAX, 1024).
 %% Output of one request that is under way, bytes.
 -define(OUTPUT_WINDOW, 262144).
@@ -67,6 +72,7 @@
     | unread
     | {resize, Columns :: pos_integer(), Rows :: pos_integer()}
     | {power, off | reboot}.
+-type class() :: command | internal | immediate.
 -type result() :: {exit, non_neg_integer()} | {signal, non_neg_integer()} | {errno, atom() | pos_integer()}.
 -type too_long() :: e2big | enametoolong | emsgsize.
 -type reason() :: agent_died | bad_agent | {agent_version, non_neg_integer()} | rebooted | cancelled.
@@ -83,6 +89,7 @@
     key :: key() | abandoned,
     watch :: term(),
     id :: non_neg_integer(),
+    class :: class(),
     frame :: iodata(),
     %% what the agent may still send, and what may still be sent to it
     output = ?OUTPUT_WINDOW :: integer(),
@@ -97,7 +104,9 @@
     %% under way, by id
     requests = #{} :: #{non_neg_integer() => #request{}},
     ids = #{} :: #{key() => non_neg_integer()},
-    waiting = queue:new() :: queue:queue(#request{}),
+    waiting = #{command => queue:new(), internal => queue:new(), immediate => queue:new()} :: #{
+        class() := queue:queue(#request{})
+    },
     %% credit of one that was bad
     held = 0 :: non_neg_integer()
 }).
@@ -174,18 +183,22 @@ request(_Key, _Watch, _Request, #agent{state = none}) ->
 request(_Key, _Watch, _Request, #agent{state = {bad, Reason}}) ->
     {error, Reason};
 request(Key, Watch, Request, #agent{next_id = Id, waiting = Waiting} = A) ->
-    case {check(Request), queue:len(Waiting)} of
+    Class = class(Request),
+    #{Class := Queue} = Waiting,
+    case {check(Request), queue:len(Queue)} of
         {{error, _} = Error, _} ->
             Error;
         {ok, ?WAITING_MAX} ->
             {error, full};
         {ok, _} ->
             {Type, Payload} = encode(Request),
-            Made = #request{key = Key, watch = Watch, id = Id, frame = frame(Type, Id, Payload)},
-            {Effects, A1} = start(A#agent{
+            Made = #request{
+                key = Key, watch = Watch, id = Id, class = Class, frame = frame(Type, Id, Payload)
+            },
+            {Effects, A1} = start(Class, A#agent{
                 next_id = Id + 1,
                 ids = (A#agent.ids)#{Key => Id},
-                waiting = queue:in(Made, Waiting)
+                waiting = Waiting#{Class := queue:in(Made, Queue)}
             }),
             {ok, Effects, A1}
     end.
@@ -228,11 +241,11 @@ cancel(Key, #agent{ids = Ids, waiting = Waiting} = A) ->
         {{ok, #request{id = Id}}, _} ->
             {[{agent_send, frame(?CANCEL, Id, <<>>)}], A};
         {error, #{Key := Id}} ->
-            {[#request{watch = Watch}], Rest} =
-                lists:partition(fun(#request{id = I}) -> I =:= Id end, queue:to_list(Waiting)),
+            [#request{watch = Watch, class = Class}] = [R || R <- waiting(A), R#request.id =:= Id],
+            Rest = queue:filter(fun(R) -> R#request.id =/= Id end, maps:get(Class, Waiting)),
             {
                 [{agent_tell, Key, {error, cancelled}}, {forget, Watch}],
-                A#agent{ids = maps:remove(Key, Ids), waiting = queue:from_list(Rest)}
+                A#agent{ids = maps:remove(Key, Ids), waiting = Waiting#{Class := Rest}}
             };
         {error, #{}} ->
             {[], A}
@@ -250,10 +263,10 @@ abandon(Key, #agent{ids = Ids} = A) ->
 
 %% @doc The one who made the request of that watch has died.
 -spec gone(Watch :: term(), agent()) -> {[effect()], agent()}.
-gone(Watch, #agent{requests = Requests, waiting = Waiting} = A) ->
+gone(Watch, #agent{requests = Requests} = A) ->
     Keys = [
         Key
-     || #request{watch = W, key = Key} <- maps:values(Requests) ++ queue:to_list(Waiting),
+     || #request{watch = W, key = Key} <- maps:values(Requests) ++ waiting(A),
         W =:= Watch,
         Key =/= abandoned
     ],
@@ -268,21 +281,49 @@ gone(Watch, #agent{requests = Requests, waiting = Waiting} = A) ->
 
 %%% Requests ------------------------------------------------------------------
 
+class({run, _}) -> command;
+class({put, _, _, _}) -> internal;
+class({get, _}) -> internal;
+class({netlink, _}) -> internal;
+class(unread) -> immediate;
+class({resize, _, _}) -> immediate;
+class({power, _}) -> immediate.
+
+max(command) -> ?COMMANDS_MAX;
+max(internal) -> ?INTERNAL_MAX;
+max(immediate) -> ?IMMEDIATE_MAX.
+
 %% Send those that wait, while there is room for them.
-start(#agent{state = ready, requests = Requests, waiting = Waiting} = A) when
-    map_size(Requests) < ?REQUESTS_MAX
-->
-    case queue:out(Waiting) of
-        {{value, #request{id = Id, frame = Frame} = R}, Rest} ->
-            {Effects, A1} = start(A#agent{
-                requests = Requests#{Id => R#request{frame = <<>>}}, waiting = Rest
+start(Class, #agent{state = ready, requests = Requests, waiting = Waiting} = A) ->
+    #{Class := Queue} = Waiting,
+    Room = not queue:is_empty(Queue) andalso
+        length([R || R <- maps:values(Requests), R#request.class =:= Class]) < max(Class),
+    case Room of
+        true ->
+            {{value, #request{id = Id, frame = Frame} = R}, Rest} = queue:out(Queue),
+            {Effects, A1} = start(Class, A#agent{
+                requests = Requests#{Id => R#request{frame = <<>>}},
+                waiting = Waiting#{Class := Rest}
             }),
             {[{agent_send, Frame} | Effects], A1};
-        {empty, _} ->
+        false ->
             {[], A}
     end;
-start(A) ->
+start(_Class, A) ->
     {[], A}.
+
+start_all(A) ->
+    lists:foldl(
+        fun(Class, {Effects, Acc}) ->
+            {More, Acc1} = start(Class, Acc),
+            {Effects ++ More, Acc1}
+        end,
+        {[], A},
+        [immediate, internal, command]
+    ).
+
+waiting(#agent{waiting = Waiting}) ->
+    lists:append([queue:to_list(Queue) || Queue <- maps:values(Waiting)]).
 
 lookup(Key, #agent{ids = Ids, requests = Requests}) ->
     case Ids of
@@ -326,7 +367,7 @@ hello(New, #agent{buffer = Buffer, skipped = Skipped} = A) ->
             <<_:At/binary, _:Length/binary, Version:32, Rest/binary>> = Buffer,
             case Version of
                 ?VERSION ->
-                    {Started, A1} = start(A#agent{state = ready, buffer = <<>>}),
+                    {Started, A1} = start_all(A#agent{state = ready, buffer = <<>>}),
                     frames(Rest, [credit(New), [ready | Started]], A1);
                 _ ->
                     bad({agent_version, Version}, New, A)
@@ -376,7 +417,7 @@ frame_of(?WINDOW, <<More:32>>, #request{input = Input} = R, A) when
 ->
     {tell(R, {window, More}), store(R#request{input = Input + More}, A)};
 frame_of(?DONE, <<How, Value:32>>, #request{id = Id, key = Key} = R, A) when How =< 2 ->
-    {Started, A1} = start(A#agent{
+    {Started, A1} = start(R#request.class, A#agent{
         requests = maps:remove(Id, A#agent.requests), ids = maps:remove(Key, A#agent.ids)
     }),
     {over(R, {done, result(How, Value)}) ++ Started, A1};

@@ -19,6 +19,7 @@ groups() ->
             too_long,
             time_limit,
             many_at_once,
+            commands_that_run_on,
             floods,
             streams,
             files,
@@ -176,6 +177,34 @@ many_at_once(Config) ->
     [receive {N, Right} -> ?assert(Right) after 60000 -> error({no_answer, N}) end || N <- lists:seq(1, 100)],
     ?assert(lists:all(fun is_process_alive/1, Slow)),
     [begin unlink(Pid), exit(Pid, kill) end || Pid <- Slow].
+
+%% More than run at a time: nothing but commands waits for them.
+commands_that_run_on(Config) ->
+    R = evum_test:start(Config, #{verbose => false}),
+    Callers = [
+        begin
+            Command = ["sh", "-c", "touch /run/begun-$0; exec sleep 1000", integer_to_list(N)],
+            {Pid, Ref} = spawn_monitor(fun() -> exit(evum:cmd(R, Command, #{timeout => infinity})) end),
+            %% in this order, so that it is known which wait
+            evum_test:await(fun() -> process_info(Pid, current_function) =:= {current_function, {evum_request, await, 1}} end),
+            Ref
+        end
+     || N <- lists:seq(1, 70)
+    ],
+    Running = fun() -> evum_test:sh(R, "ls /run | grep -c begun; pgrep -xc sleep") end,
+    evum_test:await(fun() -> Running() =:= [<<"48">>, <<"48">>] end),
+    ?assertEqual(ok, evum:put(R, "/root/x", "x")),
+    ?assertEqual({ok, <<"x">>}, evum:get(R, "/root/x")),
+    ?assertMatch({ok, _}, evum:stat(R)),
+    ?assertEqual(ok, evum:config(R, #{hostname => "busy", eth0 => ["10.8.0.1/24"]})),
+    ?assertEqual([<<"48">>, <<"48">>], Running()),
+    %% one that waits begins where one ends
+    ?assertEqual({error, enoent}, evum:get(R, "/run/begun-49")),
+    [] = evum_test:sh(R, "kill -9 $(pgrep -xo sleep)"),
+    evum_test:await(fun() -> evum:get(R, "/run/begun-49") =:= {ok, <<>>} end),
+    ?assertEqual({error, enoent}, evum:get(R, "/run/begun-50")),
+    ?assertEqual(ok, evum:shutdown(R, 60000)),
+    [receive {'DOWN', Ref, process, _, Result} -> ?assert(is_tuple(Result)) after 60000 -> error(no_end) end || Ref <- Callers].
 
 floods(Config) ->
     R = start(Config),

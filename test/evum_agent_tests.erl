@@ -126,23 +126,53 @@ is_data({agent_tell, _, {data, _}}) -> true;
 is_data(_) -> false.
 
 many_requests_take_turns_test() ->
-    {Sent, A} = lists:foldl(
-        fun(Key, {N, Acc}) ->
-            {Effects, Acc1} = request(Key, Acc),
-            {N + length(Effects), Acc1}
-        end,
-        {0, ready()},
-        lists:seq(1, 100)
-    ),
-    ?assertEqual(64, Sent),
+    {Sent, A} = many(1, 100, command(), ready()),
+    ?assertEqual(48, length(Sent)),
     {Told, A1} = feed(frame(20, 3, <<0, 0:32>>), A),
     ?assertMatch([{agent_tell, 3, {done, {exit, 0}}}, {forget, _}, {agent_send, _}], Told),
-    {Cancelled, A2} = evum_agent:cancel(100, A1),
-    ?assertEqual([{agent_tell, 100, {error, cancelled}}, {forget, {watch, 100}}], Cancelled),
-    Full = lists:foldl(
-        fun(Key, Acc) -> element(2, request(Key, Acc)) end, A2, lists:seq(101, 1090)
+    ?assertEqual(49, id(lists:last(Told))),
+    {Cancelled, A2} = evum_agent:cancel(50, A1),
+    ?assertEqual([{agent_tell, 50, {error, cancelled}}, {forget, {watch, 50}}], Cancelled),
+    {Next, A3} = feed(frame(20, 4, <<0, 0:32>>), A2),
+    ?assertEqual(51, id(lists:last(Next))),
+    {[], Full} = many(101, 1024 + 51, command(), A3),
+    ?assertEqual({error, full}, evum_agent:request(last, w, command(), Full)),
+    %% the caller of one that waits has died
+    {[{forget, {watch, 60}}], Room} = evum_agent:gone({watch, 60}, Full),
+    ?assertMatch({ok, [], _}, evum_agent:request(last, w, command(), Room)).
+
+%% Each class has room of its own, so that none blocks another.
+others_do_not_wait_for_commands_test() ->
+    {Commands, A} = many(1, 200, command(), ready()),
+    {Files, A1} = many(201, 400, {get, <<"/x">>}, A),
+    {Immediate, _} = many(401, 600, {power, off}, A1),
+    ?assertEqual(
+        [lists:seq(1, 48), lists:seq(201, 212), lists:seq(401, 404)],
+        [[id(Effect) || Effect <- Effects] || Effects <- [Commands, Files, Immediate]]
     ),
-    ?assertEqual({error, full}, evum_agent:request(last, w, unread, Full)).
+    %% and what waited for the agent is sent as is what came later
+    {[], B} = many(1, 200, command(), evum_agent:new(true)),
+    {[], B1} = many(201, 202, {power, off}, B),
+    {_, B2} = evum_agent:channel(opened, B1),
+    {[ready | Sent], _} = feed(hello(2), B2),
+    ?assertEqual([201, 202 | lists:seq(1, 48)], [id(Effect) || Effect <- Sent]).
+
+command() ->
+    {run, #{argv => [<<"true">>], env => [], dir => <<"/">>, input => false}}.
+
+many(First, Last, Request, A) ->
+    lists:foldl(
+        fun(Key, {Sent, Acc}) ->
+            {ok, Effects, Acc1} = evum_agent:request(Key, {watch, Key}, Request, Acc),
+            {Sent ++ Effects, Acc1}
+        end,
+        {[], A},
+        lists:seq(First, Last)
+    ).
+
+id({agent_send, Frame}) ->
+    <<_:32, _, Id:32, _/binary>> = iolist_to_binary(Frame),
+    Id.
 
 %% What does not fit into a frame is never sent.
 too_long_test_() ->

@@ -25,7 +25,7 @@
 
 #include "agent_frame.h"
 
-/* Requests at a time; what is more is refused with EAGAIN. */
+/* Requests at a time; src/evum_agent.erl never has more under way. */
 #define AGENT_REQUESTS_MAX 64
 /* Input of one request that may be under way or wait here, bytes. */
 #define AGENT_INPUT_WINDOW (256u << 10)
