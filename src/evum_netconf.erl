@@ -13,6 +13,9 @@
 %%   `"10.0.0.1/24"', or a map of `addresses' and `mtu'. It is brought up; the
 %%   addresses are then those given, and no others but link-local ones</td></tr>
 %% </table>
+%%
+%% Routes that are there stay, as long as their interface keeps an address of
+%% their family and the one that they have as their source.
 -module(evum_netconf).
 
 -export([plan/1, set/3]).
@@ -233,15 +236,39 @@ set_addresses(Vm, Name, Wanted, Timeout) ->
     case {index(Vm, Name, Timeout), ask(Vm, evum_rtnl:get_addresses(), Timeout)} of
         {{ok, Index}, {ok, Replies}} ->
             Present = [Address || {address, I, Address} <- Replies, I =:= Index],
-            Messages =
-                [evum_rtnl:delete_address(Index, A, 0) || A <- Present -- Wanted, not is_link_local(A)] ++
-                    [evum_rtnl:add_address(Index, A, 0) || A <- Wanted -- Present],
-            ask_all(Vm, Messages, Timeout);
+            ask_all(Vm, [change_address(Index, Change) || Change <- changes(Present, Wanted)], Timeout);
         {{error, _} = Error, _} ->
             Error;
         {_, Error} ->
             Error
     end.
+
+change_address(Index, {add, Address}) -> evum_rtnl:add_address(Index, Address, 0);
+change_address(Index, {delete, Address}) -> evum_rtnl:delete_address(Index, Address, 0).
+
+%% With the first IPv4 address of a subnet Linux deletes the others, unless it
+%% is set to promote them; with an interface's last one, all routes; with the
+%% last one that has this IP, routes that have it as their source
+%% (net/ipv4/devinet.c, fib_frontend.c). So those that are to be there are held
+%% meanwhile, with a prefix that is no subnet's, and set again. The latter of
+%% those present are deleted first: the first of a subnet is listed before the
+%% others.
+changes(Present, Wanted) ->
+    Unwanted = [A || A <- lists:reverse(Present -- Wanted), not is_link_local(A)],
+    Held =
+        case lists:any(fun is_ipv4/1, Unwanted) of
+            true -> lists:usort([{IP, 32} || {IP, _} = A <- Wanted, is_ipv4(A)]);
+            false -> []
+        end,
+    Missing =
+        case Held of
+            [] -> Wanted -- Present;
+            _ -> Wanted
+        end,
+    [{add, A} || A <- Held] ++ [{delete, A} || A <- Unwanted -- Held] ++
+        [{add, A} || A <- Missing] ++ [{delete, A} || A <- Held -- Wanted].
+
+is_ipv4({IP, _}) -> tuple_size(IP) =:= 4.
 
 %% Each interface has one of those by itself (RFC 4291, section 2.1).
 is_link_local({{A, _, _, _, _, _, _, _}, _}) -> A band 16#ffc0 =:= 16#fe80;

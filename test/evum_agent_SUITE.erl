@@ -25,6 +25,7 @@ groups() ->
             files,
             file_larger_than_the_overlay,
             configures_interfaces,
+            changes_addresses,
             stat,
             resize,
             megabyte_of_typing,
@@ -302,6 +303,49 @@ configures_an_interface(Config) ->
     ok = evum:config(R1, #{eth0 => ["10.8.0.1/24"]}),
     ok = evum:config(R2, #{eth0 => ["10.8.0.2/24"]}),
     ?assertMatch({ok, 0, _}, evum:cmd(R1, ["ping", "-c", "1", "-w", "20", "10.8.0.2"])).
+
+%% Linux takes the other addresses of a subnet away with the first one, if it is
+%% not told to promote them, and all routes with an interface's last address.
+changes_addresses(Config) ->
+    [R, Gateway] = [evum_test:start(Config, #{verbose => false}) || _ <- [1, 2]],
+    ok = evum:config(Gateway, #{eth0 => ["10.8.0.254/16"]}),
+    [
+        begin
+            ok = evum:put(R, "/proc/sys/net/ipv4/conf/all/promote_secondaries", Promote),
+            ok = evum:config(R, #{
+                eth0 => ["10.8.0.1/24", "10.8.0.2/24", "10.8.0.3/24", "fd00:8::1/64"],
+                routes => [{default, "10.8.0.254"}, {"10.9.0.0/16", "10.8.0.253"}, {"fd00:9::/32", "fd00:8::2"}]
+            }),
+            {ok, 0, Routes} = evum:cmd(R, "ip route | grep via; ip -6 route | grep via"),
+            ?assertMatch([_, _, _], binary:split(Routes, <<"\n">>, [global, trim])),
+            [
+                begin
+                    ?assertEqual(ok, evum:config(R, #{eth0 => Addresses})),
+                    ?assertEqual(lists:sort(Addresses), addresses(R)),
+                    ?assertEqual({ok, 0, Routes}, evum:cmd(R, "ip route | grep via; ip -6 route | grep via")),
+                    [
+                        ?assertMatch({ok, 0, _}, evum:cmd(Gateway, ["ping", "-c", "1", "-w", "20", IP]))
+                     || "10.8" ++ _ = Address <- Addresses, [IP, _] <- [string:split(Address, "/")]
+                    ]
+                end
+             || Addresses <- [
+                    ["10.8.0.2/24", "10.8.0.3/24", "fd00:8::1/64"],
+                    ["10.8.0.3/24", "fd00:8::9/64"],
+                    ["10.8.0.9/24", "10.8.0.10/24", "fd00:8::9/64"],
+                    ["10.8.0.10/16", "10.8.0.10/32", "fd00:8::9/64"],
+                    ["10.8.0.10/24", "172.16.0.1/24", "fd00:8::9/64"]
+                ]
+            ],
+            ?assertEqual(ok, evum:config(R, #{eth0 => []})),
+            ?assertEqual([], addresses(R))
+        end
+     || Promote <- ["0", "1"]
+    ].
+
+addresses(R) ->
+    {ok, 0, Text} = evum:cmd(R, "ip -o addr show dev eth0 scope global"),
+    Lines = [string:lexemes(Line, " ") || Line <- string:lexemes(binary_to_list(Text), "\n")],
+    lists:sort([Address || [_, "eth0", _, Address | _] <- Lines]).
 
 stat(Config) ->
     R = start(Config),
