@@ -19,8 +19,8 @@
 -export([expect/3, script/2, transcript/1, attach/1]).
 -export([subscribe/1, unsubscribe/1, controlling_process/2]).
 -export([ifconfig/2, ping/2, sniff/1]).
--export([await/2, await/3, cmd/2, cmd/3, put/3, put/4, get/2, get/3, config/2, config/3, stat/1]).
--export([shutdown/1, shutdown/2]).
+-export([await/2, await/3, cmd/2, cmd/3, put/3, put/4, get/2, get/3, config/2, config/3]).
+-export([stat/1, stat/2, shutdown/1, shutdown/2]).
 -export([defaults/0, info/1, list/0]).
 
 -export_type([machine/0, start_error/0]).
@@ -314,18 +314,17 @@ config(Machine, Config, Timeout) ->
         {error, _} = Error -> Error
     end.
 
-%% @doc Load averages over 1, 5 and 15 minutes; seconds since it booted; bytes of
-%% memory in all and to be had; and how many processes there are.
--spec stat(machine()) ->
-    {ok, #{
-        load := {float(), float(), float()},
-        uptime := float(),
-        memory := #{total := non_neg_integer(), available := non_neg_integer()},
-        processes := non_neg_integer()
-    }}
-    | evum_request:error().
+%% @equiv stat(Machine, 30000)
+-spec stat(machine()) -> {ok, evum_stat:stat()} | evum_request:error().
 stat(Machine) ->
-    with(Machine, fun evum_stat:read/1).
+    stat(Machine, evum_request:default_timeout()).
+
+%% @doc Load averages over 1, 5 and 15 minutes; seconds since it booted; bytes of
+%% memory in all and to be had; and how many processes there are. It asks for no
+%% longer than so many milliseconds.
+-spec stat(machine(), timeout()) -> {ok, evum_stat:stat()} | evum_request:error().
+stat(Machine, Timeout) ->
+    with(Machine, fun(Pid) -> evum_stat:read(Pid, Timeout) end).
 
 %% @equiv shutdown(Machine, 10000)
 -spec shutdown(machine()) -> ok | evum_request:error().
@@ -334,7 +333,8 @@ shutdown(Machine) ->
 
 %% @doc Have a machine power itself off, in order: its processes are asked to
 %% end, then made to, and what they wrote is kept. `{error, timeout}' where it
-%% still runs after so many milliseconds; {@link stop/1} does not ask.
+%% still runs after so many milliseconds, though it may end later; {@link stop/1}
+%% does not ask.
 -spec shutdown(machine(), timeout()) -> ok | evum_request:error().
 shutdown(Machine, Timeout) ->
     with(Machine, fun(Pid) -> power_off(Pid, Timeout) end).
@@ -461,15 +461,15 @@ with(Machine, Fun) ->
     end.
 
 power_off(Pid, Timeout) ->
+    Deadline = evum_deadline:new(Timeout),
     Ref = monitor(process, Pid),
     Asked = evum_request:power(Pid, off, Timeout),
     %% The agent may be gone before it has answered, and the machine, too.
+    Ends = Asked =:= ok orelse Asked =:= {error, agent_died} orelse Asked =:= {error, no_machine},
     Limit =
-        case Asked of
-            ok -> Timeout;
-            {error, agent_died} -> Timeout;
-            {error, no_machine} -> Timeout;
-            {error, _} -> 0
+        case Ends of
+            true -> evum_deadline:left(Deadline);
+            false -> 0
         end,
     receive
         {'DOWN', Ref, process, Pid, noproc} -> {error, no_machine};

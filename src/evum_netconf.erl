@@ -46,25 +46,24 @@ plan(Config) when is_map(Config) ->
 plan(Config) ->
     {error, {bad_option, config, Config}}.
 
-%% @doc Do it; the first step that the guest refuses is named.
+%% @doc Do it, all of it within so many milliseconds; the first step that the
+%% guest refuses is named.
 -spec set(pid(), [step()], timeout()) ->
     ok | {error, {Key :: term(), Why :: term()} | timeout | no_machine | no_agent | atom()}.
-set(_Vm, [], _Timeout) ->
+set(Vm, Steps, Timeout) ->
+    set_until(evum_deadline:new(Timeout), Vm, Steps).
+
+set_until(_Deadline, _Vm, []) ->
     ok;
-set(Vm, [Step | Steps], Timeout) ->
-    Start = erlang:monotonic_time(millisecond),
-    case do(Vm, Step, Timeout) of
+set_until(Deadline, Vm, [Step | Steps]) ->
+    case do(Vm, Step, Deadline) of
         ok ->
-            Spent = erlang:monotonic_time(millisecond) - Start,
-            set(Vm, Steps, remaining(Timeout, Spent));
+            set_until(Deadline, Vm, Steps);
         {error, Reason} when Reason =:= timeout; Reason =:= no_machine; Reason =:= no_agent ->
             {error, Reason};
         {error, Reason} ->
             {error, {key(Step), Reason}}
     end.
-
-remaining(infinity, _Spent) -> infinity;
-remaining(Ms, Spent) -> max(0, Ms - Spent).
 
 order({hostname, _}) -> 1;
 order({interface, _, _, _, _}) -> 2;
@@ -214,32 +213,36 @@ bad(Key, Value) ->
 
 %%% Doing ---------------------------------------------------------------------
 
-do(Vm, {hostname, Name}, Timeout) ->
-    evum_request:put(Vm, "/proc/sys/kernel/hostname", Name, #{timeout => Timeout});
-do(Vm, {resolver, Content}, Timeout) ->
-    evum_request:put(Vm, "/etc/resolv.conf", Content, #{timeout => Timeout});
-do(Vm, {interface, _Key, Name, Mtu, Addresses}, Timeout) ->
-    case ask(Vm, evum_rtnl:set_link(Name, Mtu, 0), Timeout) of
-        {ok, _} when Addresses =:= keep -> ok;
-        {ok, _} -> set_addresses(Vm, Name, Addresses, Timeout);
-        {error, _} = Error -> Error
+do(Vm, {hostname, Name}, Deadline) ->
+    evum_request:put(Vm, "/proc/sys/kernel/hostname", Name, #{timeout => evum_deadline:left(Deadline)});
+do(Vm, {resolver, Content}, Deadline) ->
+    evum_request:put(Vm, "/etc/resolv.conf", Content, #{timeout => evum_deadline:left(Deadline)});
+do(Vm, {interface, _Key, Name, Mtu, Addresses}, Deadline) ->
+    case ask(Vm, evum_rtnl:set_link(Name, Mtu, 0), Deadline) of
+        {ok, _} when Addresses =:= keep ->
+            ok;
+        {ok, _} ->
+            case index(Vm, Name, Deadline) of
+                {ok, Index} -> set_addresses(Vm, Index, Addresses, Deadline);
+                {error, _} = Error -> Error
+            end;
+        {error, _} = Error ->
+            Error
     end;
-do(Vm, {route, To, Gateway, none}, Timeout) ->
-    done(ask(Vm, evum_rtnl:add_route(To, Gateway, none), Timeout));
-do(Vm, {route, To, Gateway, Name}, Timeout) ->
-    case index(Vm, Name, Timeout) of
-        {ok, Index} -> done(ask(Vm, evum_rtnl:add_route(To, Gateway, Index), Timeout));
+do(Vm, {route, To, Gateway, none}, Deadline) ->
+    done(ask(Vm, evum_rtnl:add_route(To, Gateway, none), Deadline));
+do(Vm, {route, To, Gateway, Name}, Deadline) ->
+    case index(Vm, Name, Deadline) of
+        {ok, Index} -> done(ask(Vm, evum_rtnl:add_route(To, Gateway, Index), Deadline));
         {error, _} = Error -> Error
     end.
 
-set_addresses(Vm, Name, Wanted, Timeout) ->
-    case {index(Vm, Name, Timeout), ask(Vm, evum_rtnl:get_addresses(), Timeout)} of
-        {{ok, Index}, {ok, Replies}} ->
+set_addresses(Vm, Index, Wanted, Deadline) ->
+    case ask(Vm, evum_rtnl:get_addresses(), Deadline) of
+        {ok, Replies} ->
             Present = [Address || {address, I, Address} <- Replies, I =:= Index],
-            ask_all(Vm, [change_address(Index, Change) || Change <- changes(Present, Wanted)], Timeout);
-        {{error, _} = Error, _} ->
-            Error;
-        {_, Error} ->
+            ask_all(Vm, [change_address(Index, Change) || Change <- changes(Present, Wanted)], Deadline);
+        {error, _} = Error ->
             Error
     end.
 
@@ -274,26 +277,26 @@ is_ipv4({IP, _}) -> tuple_size(IP) =:= 4.
 is_link_local({{A, _, _, _, _, _, _, _}, _}) -> A band 16#ffc0 =:= 16#fe80;
 is_link_local(_) -> false.
 
-index(Vm, Name, Timeout) ->
-    case ask(Vm, evum_rtnl:get_link(Name), Timeout) of
+index(Vm, Name, Deadline) ->
+    case ask(Vm, evum_rtnl:get_link(Name), Deadline) of
         {ok, [{link, Index} | _]} -> {ok, Index};
         {ok, _} -> {error, bad_agent};
         {error, _} = Error -> Error
     end.
 
-ask_all(_Vm, [], _Timeout) ->
+ask_all(_Vm, [], _Deadline) ->
     ok;
-ask_all(Vm, [Message | Messages], Timeout) ->
-    case ask(Vm, Message, Timeout) of
-        {ok, _} -> ask_all(Vm, Messages, Timeout);
+ask_all(Vm, [Message | Messages], Deadline) ->
+    case ask(Vm, Message, Deadline) of
+        {ok, _} -> ask_all(Vm, Messages, Deadline);
         {error, _} = Error -> Error
     end.
 
 done({ok, _}) -> ok;
 done({error, _} = Error) -> Error.
 
-ask(Vm, Message, Timeout) ->
-    case evum_request:netlink(Vm, Message, Timeout) of
+ask(Vm, Message, Deadline) ->
+    case evum_request:netlink(Vm, Message, evum_deadline:left(Deadline)) of
         {ok, Bytes} ->
             case evum_rtnl:decode(Bytes) of
                 {ok, Replies} ->

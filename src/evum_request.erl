@@ -52,7 +52,7 @@
     vm :: pid(),
     %% monitor of the machine, and the alias that the agent's messages come to
     key :: reference(),
-    deadline :: integer() | infinity,
+    deadline :: evum_deadline:deadline(),
     %% why it is given up, if it is
     given_up = no :: no | timeout | {output_limit, pos_integer()} | no_reader,
     input = none :: none | ended | binary(),
@@ -228,7 +228,7 @@ new(Vm, Key, Options) ->
     #call{
         vm = Vm,
         key = Key,
-        deadline = deadline(maps:get(timeout, Options, ?TIMEOUT)),
+        deadline = evum_deadline:new(maps:get(timeout, Options, ?TIMEOUT)),
         input = maps:get(input, Options, none),
         sink =
             case Options of
@@ -236,12 +236,6 @@ new(Vm, Key, Options) ->
                 #{} -> {collect, Limit, Limit}
             end
     }.
-
-deadline(infinity) -> infinity;
-deadline(Ms) -> erlang:monotonic_time(millisecond) + Ms.
-
-left(infinity) -> infinity;
-left(Deadline) -> max(0, Deadline - erlang:monotonic_time(millisecond)).
 
 flush(Key) ->
     receive
@@ -257,7 +251,7 @@ await(#call{key = Key} = Call) ->
         {evum_agent, Key, {error, Reason}} -> failed(Reason, Call);
         {'DOWN', Key, process, _, _} -> {error, no_machine}
     after wait(Call) ->
-        case left(Call#call.deadline) of
+        case evum_deadline:left(Call#call.deadline) of
             0 when Call#call.given_up =:= no -> await(give_up(timeout, Call));
             0 -> abandon(Call);
             _ -> await(consumed(0, Call))
@@ -266,9 +260,9 @@ await(#call{key = Key} = Call) ->
 
 %% A reader of a stream that does not read is looked at now and then.
 wait(#call{due = Due, deadline = Deadline}) when Due >= ?DUE_MIN ->
-    min(?READER_POLL, left(Deadline));
+    min(?READER_POLL, evum_deadline:left(Deadline));
 wait(#call{deadline = Deadline}) ->
-    left(Deadline).
+    evum_deadline:left(Deadline).
 
 ended(Result, #call{given_up = no, output = Output}) ->
     {Result, iolist_to_binary(lists:reverse(Output))};
@@ -280,7 +274,7 @@ failed(Reason, _Call) -> {error, Reason}.
 
 give_up(Why, #call{given_up = no} = Call) ->
     tell(cancel, Call),
-    Call#call{given_up = Why, deadline = deadline(?GRACE), output = [], due = 0};
+    Call#call{given_up = Why, deadline = evum_deadline:new(?GRACE), output = [], due = 0};
 give_up(_Why, Call) ->
     Call.
 

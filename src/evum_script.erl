@@ -31,7 +31,7 @@
 -record(wait, {
     machine :: pid(),
     stream :: reference(),
-    deadline :: infinity | integer(),
+    deadline :: evum_deadline:deadline(),
     expect :: evum_expect:expect()
 }).
 
@@ -45,7 +45,7 @@ expect(Machine, Patterns, Timeout) ->
     end.
 
 listen(Machine, Patterns, Timeout) ->
-    Deadline = deadline(Timeout),
+    Deadline = evum_deadline:new(Timeout),
     case evum_vm:listen(Machine, self(), expected) of
         {ok, Stream, Position, Bytes} ->
             Result = feed(Bytes, #wait{
@@ -112,13 +112,9 @@ found({found, Found, Position}, #wait{machine = Machine}) ->
     ok = evum_vm:expected(Machine, Position),
     {ok, Found}.
 
-deadline(infinity) -> infinity;
-deadline(Timeout) -> erlang:monotonic_time(millisecond) + Timeout.
-
 time(waiting, _) -> 0;
-time(deadline, #wait{deadline = infinity}) -> infinity;
-time(deadline, #wait{deadline = At}) -> max(0, At - erlang:monotonic_time(millisecond));
-time(quiet, #wait{deadline = infinity}) -> ?QUIET;
+time(deadline, #wait{deadline = Deadline}) -> evum_deadline:left(Deadline);
+%% A number is less than an atom.
 time(quiet, Wait) -> min(?QUIET, time(deadline, Wait)).
 
 %% @doc See {@link evum:script/2}.

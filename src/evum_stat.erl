@@ -2,7 +2,9 @@
 %% @doc How a machine fares, from its `/proc'.
 -module(evum_stat).
 
--export([read/1, parse/3]).
+-export([read/2, parse/3]).
+
+-export_type([stat/0]).
 
 -type stat() :: #{
     load := {float(), float(), float()},
@@ -11,19 +13,20 @@
     processes := non_neg_integer()
 }.
 
-%% @doc Ask a machine.
--spec read(pid()) -> {ok, stat()} | evum_request:error().
-read(Vm) ->
-    read(Vm, ["/proc/loadavg", "/proc/uptime", "/proc/meminfo"], []).
+%% @doc Ask a machine, within so many milliseconds.
+-spec read(pid(), timeout()) -> {ok, stat()} | evum_request:error().
+read(Vm, Timeout) ->
+    Files = ["/proc/loadavg", "/proc/uptime", "/proc/meminfo"],
+    read(Vm, Files, evum_deadline:new(Timeout), []).
 
-read(_Vm, [], [Memory, Uptime, Load]) ->
+read(_Vm, [], _Deadline, [Memory, Uptime, Load]) ->
     case parse(Load, Uptime, Memory) of
         {ok, _} = Stat -> Stat;
         error -> {error, bad_agent}
     end;
-read(Vm, [File | Files], Texts) ->
-    case evum_request:get(Vm, File, #{}) of
-        {ok, Text} -> read(Vm, Files, [Text | Texts]);
+read(Vm, [File | Files], Deadline, Texts) ->
+    case evum_request:get(Vm, File, #{timeout => evum_deadline:left(Deadline)}) of
+        {ok, Text} -> read(Vm, Files, Deadline, [Text | Texts]);
         {error, _} = Error -> Error
     end.
 

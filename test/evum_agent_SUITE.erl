@@ -433,6 +433,9 @@ agent_is_stopped(Config) ->
     _ = evum_test:sh(R, "A=" ++ ?AGENT ++ "; kill -STOP $A"),
     ?assertEqual({error, timeout}, evum:cmd(R, "true", #{timeout => 300})),
     ?assertEqual({error, timeout}, evum:put(R, "/root/x", "x", #{timeout => 300})),
+    Settings = #{hostname => "x", lo => ["127.0.0.1/8"], routes => [{"10.0.0.0/8", lo}]},
+    ?assertEqual({error, timeout}, evum:config(R, Settings, 300)),
+    ?assertEqual({error, timeout}, evum:stat(R, 300)),
     %% more than is typed without asking it
     [?assertEqual([<<"console">>], evum_test:sh(R, ["true ", lists:duplicate(300, $x), "; echo console"])) || _ <- lists:seq(1, 8)],
     _ = evum_test:sh(R, "kill -CONT $A"),
@@ -447,7 +450,11 @@ agent_is_stopped(Config) ->
     _ = evum_test:await_line("^go$"),
     ok = evum:puts(R, Lines),
     ?assertMatch(<<_/binary>>, evum_test:await_line("^" ++ Size ++ "$")),
-    ?assertEqual([<<"here">>], evum_test:sh(R, "echo here")).
+    ?assertEqual([<<"here">>], evum_test:sh(R, "echo here")),
+    %% what it was asked for in the end, it does
+    _ = evum_test:sh(R, "kill -STOP $A"),
+    ?assertEqual({error, timeout}, evum:shutdown(R, 300)),
+    ?assertEqual(normal, evum_test:await_down(R, fun() -> evum:puts(R, "kill -CONT $A\n") end)).
 
 %% The guest's root takes the agent's place: once it is killed, and killed again
 %% before it has run for a second, it is not started for a second.
