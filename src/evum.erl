@@ -223,7 +223,9 @@ await(Machine, What) ->
     await(Machine, What, evum_request:default_timeout()).
 
 %% @doc Wait, no longer than so many milliseconds, until the machine's agent
-%% answers. `{error, no_agent}' on a kernel without a virtio console.
+%% answers. `{error, no_agent}' on a kernel without a virtio console; `bad_agent'
+%% or `{agent_version, Version}' as soon as it turns out to be no agent of evum's,
+%% or another version's.
 -spec await(machine(), ready, timeout()) ->
     ok | {error, no_machine | no_agent | timeout | evum_agent:reason()}.
 await(Machine, ready, Timeout) ->

@@ -12,6 +12,7 @@
 %%   last `{done, Result}' or `{error, Reason}'</li>
 %% <li>`{forget, Watch}': the request is over</li>
 %% <li>`ready': the agent answers</li>
+%% <li>`{bad, Reason}': it is not to be awaited any more</li>
 %% </ul>
 %%
 %% What comes is a guest's: a length that is too long, a frame for a request
@@ -83,7 +84,8 @@
     | {agent_credit, pos_integer()}
     | {agent_tell, key(), message()}
     | {forget, Watch :: term()}
-    | ready.
+    | ready
+    | {bad, reason()}.
 
 -record(request, {
     key :: key() | abandoned,
@@ -341,11 +343,13 @@ with(Key, A, Frame) ->
     end.
 
 %% Those that the agent has; it cannot be asked about them any more.
-fail(Reason, #agent{requests = Requests, ids = Ids} = A) ->
-    Failed = [R || {_, R} <- lists:sort(maps:to_list(Requests))],
+fail(Reason, #agent{requests = Requests} = A) ->
+    fail(Reason, maps:values(Requests), A#agent{requests = #{}}).
+
+fail(Reason, Failed, #agent{ids = Ids} = A) ->
     {
-        lists:append([over(R, {error, Reason}) || R <- Failed]),
-        A#agent{requests = #{}, ids = maps:without([R#request.key || R <- Failed], Ids)}
+        lists:append([over(R, {error, Reason}) || R <- lists:keysort(#request.id, Failed)]),
+        A#agent{ids = maps:without([R#request.key || R <- Failed], Ids)}
     }.
 
 over(#request{key = abandoned, watch = Watch}, _Message) ->
@@ -353,9 +357,16 @@ over(#request{key = abandoned, watch = Watch}, _Message) ->
 over(#request{key = Key, watch = Watch}, Message) ->
     [{agent_tell, Key, Message}, {forget, Watch}].
 
-bad(Reason, Unread, A) ->
-    {Failed, A1} = fail(Reason, A),
-    {Failed, A1#agent{state = {bad, Reason}, buffer = <<>>, held = A#agent.held + Unread}}.
+%% Those that wait fail, too, as those do that come later.
+bad(Reason, Unread, #agent{requests = Requests, waiting = Waiting, held = Held} = A) ->
+    {Failed, A1} = fail(Reason, maps:values(Requests) ++ waiting(A), A),
+    {Failed ++ [{bad, Reason}], A1#agent{
+        state = {bad, Reason},
+        buffer = <<>>,
+        requests = #{},
+        waiting = maps:map(fun(_, _) -> queue:new() end, Waiting),
+        held = Held + Unread
+    }}.
 
 %%% Frames --------------------------------------------------------------------
 

@@ -88,7 +88,7 @@ puts(Pid, Bytes) ->
 mconsole(Pid, Command) ->
     gen_server:call(Pid, {mconsole, Command}, infinity).
 
-%% @doc Wait until the agent answers.
+%% @doc Wait until the agent answers, or cannot be had.
 -spec ready(pid(), timeout()) -> ok | {error, no_agent | timeout | term()}.
 ready(Pid, Timeout) ->
     try
@@ -606,9 +606,10 @@ effect({agent_tell, Key, Message}, State) ->
 effect({forget, Watch}, State) ->
     _ = is_reference(Watch) andalso demonitor(Watch, [flush]),
     State;
-effect(ready, #state{unready = Unready} = State) ->
-    lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Unready),
-    State#state{unready = []};
+effect(ready, State) ->
+    answer_unready(ok, State);
+effect({bad, Reason}, State) ->
+    answer_unready({error, Reason}, State);
 effect(ask, #state{agent = Agent, console = Console} = State) ->
     case evum_agent:request(console, none, unread, Agent) of
         {ok, Effects, Agent1} -> effects(Effects, State#state{agent = Agent1});
@@ -646,6 +647,10 @@ effect({timer, Tag, Ms}, #state{timers = Timers} = State) ->
     State#state{timers = Timers#{Tag => Timer}};
 effect({look, Pid}, #state{console = Console} = State) ->
     console(evum_console:looked(Pid, messages(Pid), Console), State).
+
+answer_unready(Answer, #state{unready = Unready} = State) ->
+    lists:foreach(fun(From) -> gen_server:reply(From, Answer) end, Unready),
+    State#state{unready = []}.
 
 messages(Pid) ->
     case process_info(Pid, message_queue_len) of

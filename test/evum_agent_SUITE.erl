@@ -34,6 +34,7 @@ groups() ->
             shuts_down_in_order,
             agent_is_killed,
             agent_is_stopped,
+            another_version,
             rubbish,
             stopped_machine,
             reboots,
@@ -455,6 +456,25 @@ agent_is_stopped(Config) ->
     _ = evum_test:sh(R, "kill -STOP $A"),
     ?assertEqual({error, timeout}, evum:shutdown(R, 300)),
     ?assertEqual(normal, evum_test:await_down(R, fun() -> evum:puts(R, "kill -CONT $A\n") end)).
+
+%% The guest's root takes the agent's place, as below, and says who it is only
+%% when it is awaited.
+another_version(Config) ->
+    R = start(Config),
+    Self = self(),
+    Hello = "printf '\\0\\0\\0\\15\\0\\0\\0\\0\\0evum\\0\\0\\0\\11'",
+    ok = evum:put(R, "/root/take", [
+        "kill -9 ", ?AGENT, "; until kill -9 ", ?AGENT, " 2> /dev/null; do :; done\n",
+        "until { touch /run/taken; until [ -e /run/say ]; do sleep 0.1; done; ", Hello, "; sleep 60; } > /dev/vport0p0; do :; done\n"
+    ]),
+    _ = evum_test:sh(R, "bash /root/take > /dev/null 2>&1 & until [ -e /run/taken ]; do sleep 0.1; done"),
+    Callers = [
+        spawn_link(fun() -> Self ! {N, Call()} end)
+     || {N, Call} <- [{1, fun() -> evum:await(R, ready, 60000) end}, {2, fun() -> evum:cmd(R, "true", #{timeout => 60000}) end}]
+    ],
+    evum_test:await(fun() -> [P || P <- Callers, process_info(P, status) =/= {status, waiting}] =:= [] end),
+    _ = evum_test:sh(R, "touch /run/say"),
+    [receive {N, Result} -> ?assertEqual({error, {agent_version, 9}}, Result) after 30000 -> error({no_result, N}) end || N <- [1, 2]].
 
 %% The guest's root takes the agent's place: once it is killed, and killed again
 %% before it has run for a second, it is not started for a second.

@@ -70,7 +70,7 @@ nothing_but_rubbish_test() ->
 
 another_version_test() ->
     {_, A} = evum_agent:channel(opened, evum_agent:new(true)),
-    {[], A1} = feed(hello(3), A),
+    {[{bad, {agent_version, 3}}], A1} = feed(hello(3), A),
     ?assertEqual({error, {agent_version, 3}}, evum_agent:state(A1)),
     ?assertEqual({error, {agent_version, 3}}, evum_agent:request(k, w, unread, A1)).
 
@@ -101,7 +101,7 @@ broken_rules_test_() ->
             {_, A} = request(k, ready()),
             {Told, A1} = feed(Bytes, A),
             ?assertEqual(
-                [{agent_tell, k, {error, bad_agent}}, {forget, {watch, k}}],
+                [{agent_tell, k, {error, bad_agent}}, {forget, {watch, k}}, {bad, bad_agent}],
                 [T || T <- Told, not is_data(T)]
             ),
             ?assertEqual({error, bad_agent}, evum_agent:state(A1)),
@@ -121,6 +121,18 @@ broken_rules_test_() ->
             {"an end cut short", frame(20, 1, <<0>>)}
         ]
     ].
+
+%% Those that wait for a bad agent do not wait for another one.
+waiting_for_a_bad_agent_test() ->
+    {[], A} = request(k, evum_agent:new(true)),
+    {_, A1} = evum_agent:channel(opened, A),
+    Reason = {agent_version, 9},
+    ?assertMatch(
+        {[{agent_tell, k, {error, Reason}}, {forget, {watch, k}}, {bad, Reason}], _}, feed(hello(9), A1)
+    ),
+    {_, A2} = feed(hello(9), A1),
+    {_, A3} = evum_agent:channel(opened, A2),
+    ?assertMatch({[ready], _}, feed(hello(2), A3)).
 
 is_data({agent_tell, _, {data, _}}) -> true;
 is_data(_) -> false.
