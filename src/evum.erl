@@ -28,6 +28,9 @@
 %% A line that send/2 waits for, ms. It includes the boot where that is not
 %% over yet.
 -define(SEND_TIMEOUT, 30000).
+%% MCONSOLE_DATA_MAX of c_src/guest/mconsole_packet.h: evum_guest would not
+%% survive what is far longer.
+-define(MCONSOLE_MAX, 512).
 %% A machine that is asked to power off takes no longer than that, ms.
 -define(SHUTDOWN_TIMEOUT, 10000).
 
@@ -175,11 +178,13 @@ controlling_process(Machine, Owner) when is_pid(Owner) ->
     with(Machine, fun(Pid) -> evum_vm:control(Pid, Owner) end).
 
 %% @doc Send a command to the machine's management console, see
-%% {@link evum_mcons}.
+%% {@link evum_mcons}. One of 512 bytes or more is `{error, {mconsole, e2big}}'.
 -spec system(machine(), iodata()) -> {ok, binary()} | {error, term()}.
 system(Machine, Command) ->
-    Bytes = iolist_to_binary(Command),
-    with(Machine, fun(Pid) -> evum_vm:mconsole(Pid, Bytes) end).
+    case iolist_to_binary(Command) of
+        Bytes when byte_size(Bytes) >= ?MCONSOLE_MAX -> {error, {mconsole, e2big}};
+        Bytes -> with(Machine, fun(Pid) -> evum_vm:mconsole(Pid, Bytes) end)
+    end.
 
 %% @doc Boot the machine again: its process, its name, its address stay; its
 %% files are as new.

@@ -225,7 +225,10 @@ mconsole(Config) ->
 mconsole_refusals(Config) ->
     R = evum_test:start(Config, #{switch => none}),
     ?assertMatch({error, {guest, _}}, evum:system(R, "no such command")),
-    ?assertMatch({error, {mconsole, e2big}}, evum:system(R, lists:duplicate(512, $x))),
+    [
+        ?assertMatch({error, {mconsole, e2big}}, evum:system(R, binary:copy(<<"x">>, Size)))
+     || Size <- [512, 17 bsl 20]
+    ],
     ?assertMatch({ok, _}, evum_mcons:version(R)).
 
 powers_itself_off(Config) ->
