@@ -23,7 +23,7 @@ static int console_open(void)
 int console_unread(void)
 {
 	struct pollfd pfd = {.events = POLLIN, .fd = console_open()};
-	struct termios termios;
+	struct termios termios = {0};
 	int unread = 0, err = 0;
 
 	if (pfd.fd < 0)
