@@ -146,12 +146,12 @@ link_options(["up"]) ->
 link_options(["down"]) ->
     {ok, #{up => false}};
 link_options(["perfect"]) ->
-    {ok, maps:from_list([{Key, none} || Key <- evum_lab_spec:impairments()])};
+    {ok, maps:from_list([{Key, none} || Key <- evum_impair:keys()])};
 link_options(Words) ->
     case evum_netem:parse(Words) of
         {ok, Options} ->
             %% as tc does: what is not said is not there any more
-            None = maps:from_list([{Key, none} || Key <- evum_lab_spec:impairments()]),
+            None = maps:from_list([{Key, none} || Key <- evum_impair:keys()]),
             {ok, maps:merge(None, Options)};
         {error, Text} ->
             {error, Text}

@@ -43,7 +43,7 @@
 %% directions of a port have chances of their own, of the same seed.
 -module(evum_impair).
 
--export([options/1, seed/2]).
+-export([options/1, keys/0, seed/2]).
 -export([new/1, set/4, forget/2, of_port/2]).
 
 -export_type([options/0, impairment/0, time/0, rate/0, probability/0, seed/0]).
@@ -109,6 +109,11 @@ options(Options) when is_map(Options) ->
     end;
 options(Options) ->
     {error, {bad_option, impair, Options}}.
+
+%% @doc What may be in the map.
+-spec keys() -> [atom()].
+keys() ->
+    [delay, jitter, distribution, correlation, loss, duplicate, corrupt, reorder, rate, burst, limit, seed].
 
 %% What has no meaning without another.
 together(#{reorder := Value} = Options) when

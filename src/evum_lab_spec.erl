@@ -58,7 +58,7 @@
 %% impairments, in both directions: those of {@link evum_impair}.
 -module(evum_lab_spec).
 
--export([impairments/0, parse/1, parse/2, read/1]).
+-export([parse/1, parse/2, read/1]).
 
 -export_type([lab/0, machine/0, interface/0, switch/0, link/0, link_end/0, name/0]).
 -export_type([port_id/0, domain/0, thing/0, problem/0]).
@@ -67,7 +67,6 @@
 %% The name of a machine, with that of its lab in front: what evum_machine takes, bytes.
 -define(NAME_MAX, 64).
 -define(SEED_MAX, 16#ffffffff).
--define(IMPAIRMENTS, [delay, jitter, loss, duplicate, corrupt, reorder, rate, burst, limit, seed]).
 
 -type name() :: binary().
 %% Machine and interface.
@@ -150,11 +149,6 @@
         | {unreadable, Posix :: atom()}
         | {line, Line :: pos_integer(), Text :: binary()}
         | term()}.
-
-%% @doc The options of a link that are impairments.
--spec impairments() -> [atom()].
-impairments() ->
-    ?IMPAIRMENTS.
 
 %% @equiv parse(Description, #{})
 -spec parse(term()) -> {ok, lab()} | {error, [problem(), ...]}.
@@ -520,7 +514,7 @@ link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options)
     P1 = [
         {{link, Given}, {bad_option, K, V}}
      || {K, V} <- maps:to_list(Options), not is_link_option(K, V)
-    ] ++ [{{link, Given}, Bad} || {error, Bad} <- [evum_impair:options(maps:with(?IMPAIRMENTS, Options))]],
+    ] ++ [{{link, Given}, Bad} || {error, Bad} <- [evum_impair:options(maps:with(evum_impair:keys(), Options))]],
     case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
         {{ok, Same}, {ok, Same}} when is_binary(Same) ->
             {[], [{{link, Given}, used_twice} | P1]};
@@ -530,7 +524,7 @@ link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options)
                 up => maps:get(up, Options, true),
                 subnet => maps:get(subnet, Options, auto),
                 port => maps:get(port, Options, #{}),
-                impair => maps:with(?IMPAIRMENTS, Options)
+                impair => maps:with(evum_impair:keys(), Options)
             },
             {[Link], P1};
         Ends ->
@@ -556,4 +550,4 @@ link_end(Switch, _Machines, Switches) ->
 is_link_option(up, Up) -> is_boolean(Up);
 is_link_option(subnet, Subnet) -> is_subnet(Subnet);
 is_link_option(port, Options) -> is_map(Options);
-is_link_option(Key, _) -> lists:member(Key, ?IMPAIRMENTS).
+is_link_option(Key, _) -> lists:member(Key, evum_impair:keys()).

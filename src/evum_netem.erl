@@ -1,28 +1,39 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc Impairments as they are typed for Linux' netem, tc-netem(8), made options
-%% of a link. A pure module.
+%% @doc Impairments as they are typed for Linux' netem, tc-netem(8), made those of
+%% {@link evum_impair}. A pure module.
 %%
 %% `delay TIME [JITTER [CORRELATION]] [distribution uniform | normal | pareto]',
 %% `loss [random] P', `loss gemodel P [R [1-H [1-K]]]', `duplicate P', `corrupt P',
 %% `reorder P [gap N]', `rate RATE [burst BYTES]', `limit FRAMES'. A time is `10ms',
-%% a probability `1%', a rate `5mbit'; unlike netem's, they need their units.
+%% a probability `1%', a rate `5mbit'; unlike netem's, they need their units. Only
+%% that of a delay has a correlation: losses that come together are `gemodel''s.
 -module(evum_netem).
 
 -export([parse/1]).
 
-%% @doc The options, or the word that is not understood.
+%% @doc The options, good ones, or what is wrong with the words.
 -spec parse([string()]) -> {ok, map()} | {error, string()}.
 parse(Words) ->
     try
-        {ok, parse(Words, #{})}
+        Options = parse(Words, #{}),
+        case evum_impair:options(Options) of
+            {ok, _} -> {ok, Options};
+            {error, {bad_option, Key, _}} -> {error, refused(Key, Options)}
+        end
     catch
         throw:{bad, Text} -> {error, Text}
     end.
+
+refused(reorder, Options) when not is_map_key(delay, Options) -> "reorder needs a delay";
+refused(distribution, _) -> "distribution needs a jitter";
+refused(Key, _) -> atom_to_list(Key) ++ " is out of range".
 
 parse([], Options) ->
     Options;
 parse(["delay", Time | Words], Options) ->
     jitter(Words, put(delay, time(Time), Options));
+parse(["distribution", Name | Words], Options) ->
+    parse(Words, put(distribution, distribution(Name), Options));
 parse(["loss", "random" | Words], Options) ->
     parse(["loss" | Words], Options);
 parse(["loss", "gemodel" | Words], Options) ->
@@ -50,38 +61,34 @@ parse(["corrupt", P | Words], Options) ->
 parse(["reorder", P | Words], Options) ->
     parse(Words, put(reorder, probability(P), Options));
 parse([Word], _) ->
-    case lists:member(Word, ["delay", "loss", "duplicate", "corrupt", "reorder", "rate", "limit"]) of
+    case lists:member(Word, ["delay", "distribution", "loss", "duplicate", "corrupt", "reorder", "rate", "limit"]) of
         true -> throw({bad, Word ++ " needs a value"});
-        false -> throw({bad, Word})
+        false -> unknown(Word)
     end;
 parse([Word | _], _) ->
-    throw({bad, Word}).
+    unknown(Word).
+
+-spec unknown(string()) -> no_return().
+unknown(Word) ->
+    case lists:suffix("%", Word) of
+        true -> throw({bad, Word ++ ": no correlation here"});
+        false -> throw({bad, Word})
+    end.
 
 put(Key, _, Options) when is_map_key(Key, Options) ->
     throw({bad, atom_to_list(Key) ++ " twice"});
 put(Key, Value, Options) ->
     Options#{Key => Value}.
 
-%% Behind a delay: a jitter, if there is one, its correlation, its distribution.
+%% Behind a delay: a jitter, if there is one, and its correlation.
 jitter([[C | _] = Time | Words], Options) when C >= $0, C =< $9 ->
-    {Correlation, Words1} =
-        case Words of
-            [[D | _] = P | Rest] when D >= $0, D =< $9 -> {probability(P), Rest};
-            _ -> {none, Words}
-        end,
-    {Distribution, Words2} =
-        case Words1 of
-            ["distribution", Name | Rest1] -> {distribution(Name), Rest1};
-            _ -> {uniform, Words1}
-        end,
-    Jitter =
-        case {Distribution, Correlation} of
-            {uniform, none} -> time(Time);
-            {_, none} -> {time(Time), Distribution};
-            _ -> {time(Time), Distribution, Correlation}
-        end,
-    parse(Words2, put(jitter, Jitter, Options));
+    correlation(Words, put(jitter, time(Time), Options));
 jitter(Words, Options) ->
+    parse(Words, Options).
+
+correlation([[C | _] = P | Words], Options) when C >= $0, C =< $9 ->
+    parse(Words, put(correlation, probability(P), Options));
+correlation(Words, Options) ->
     parse(Words, Options).
 
 distribution("uniform") -> uniform;

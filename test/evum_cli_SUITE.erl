@@ -166,7 +166,7 @@ labs(Config) ->
     ?assertEqual({0, ""}, evum("link a:eth0 down")),
     ?assertEqual({1, ["a b", "a - NO", "b NO -"]}, spaced(evum("ping-all two"))),
     ?assertEqual({0, ""}, evum("link a:eth0 up")),
-    ?assertEqual({0, ""}, evum("link two.a:eth0 delay 1ms loss 100%")),
+    ?assertEqual({0, ""}, evum("link two.a:eth0 delay 1ms 1ms 25% distribution normal loss 100%")),
     ?assertMatch({1, _}, evum("ping-all")),
     ?assertEqual({0, ""}, evum("link a:eth0 perfect")),
     ?assertEqual({0, ""}, evum("partition a b")),

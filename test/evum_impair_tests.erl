@@ -66,6 +66,14 @@ bad_test_() ->
         ]
     ].
 
+keys_test() ->
+    All = #{
+        delay => {1, ms}, jitter => {1, ms}, distribution => normal, correlation => 0.5, loss => 0.1, duplicate => 0.1,
+        corrupt => 0.1, reorder => 0.1, rate => {1, mbit}, burst => 1500, limit => 10, seed => 1
+    },
+    ?assertEqual({ok, All}, evum_impair:options(All)),
+    ?assertEqual(lists:sort(maps:keys(All)), lists:sort(evum_impair:keys())).
+
 gap_test() ->
     Of = fun(Gap) -> evum_impair:options(#{delay => {1, ms}, reorder => {0.1, Gap}}) end,
     ?assertMatch({ok, _}, Of(1)),

@@ -23,7 +23,10 @@ one_form_test() ->
         links => [
             {a, {pc1, eth0}},
             {{r1, eth0}, "a", #{port => #{isolated => true}}},
-            {{r2, eth0}, {"r1", <<"eth1">>}, #{delay => {10, ms}, rate => {5, mbit}, loss => 0.01, up => false}}
+            {{r2, eth0}, {"r1", <<"eth1">>}, #{
+                delay => {10, ms}, jitter => {2, ms}, distribution => normal, correlation => 0.25,
+                rate => {5, mbit}, loss => 0.01, up => false
+            }}
         ]
     }),
     #{name := <<"net">>, machines := #{<<"r1">> := R1, <<"r2">> := R2, <<"pc1">> := Pc1}, links := Links} = Lab,
@@ -50,7 +53,10 @@ one_form_test() ->
             #{
                 ends := {{<<"r1">>, <<"eth1">>}, {<<"r2">>, <<"eth0">>}},
                 up := false,
-                impair := #{delay := {10, ms}, rate := {5, mbit}, loss := 0.01}
+                impair := #{
+                    delay := {10, ms}, jitter := {2, ms}, distribution := normal, correlation := 0.25,
+                    rate := {5, mbit}, loss := 0.01
+                }
             }
         ] when None1 =:= #{},
         Links
