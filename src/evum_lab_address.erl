@@ -7,7 +7,7 @@
 %% of a lab changes no address that need not change.
 -module(evum_lab_address).
 
--export([plan/2, kept/1, subnet/1, text/2, host/1, hosts/1]).
+-export([plan/2, kept/1, subnet/1, is_subnet/1, text/2, host/1, hosts/1]).
 
 -export_type([kept/0]).
 
@@ -64,6 +64,11 @@ subnet(Text) when is_list(Text); is_binary(Text) ->
     end;
 subnet(_) ->
     error.
+
+%% @doc Whether a domain may be told to have this one.
+-spec is_subnet(term()) -> boolean().
+is_subnet(Subnet) when Subnet =:= auto; Subnet =:= none -> true;
+is_subnet(Subnet) -> subnet(Subnet) =/= error.
 
 %% @doc The address alone, in the one way to write it.
 -spec host(unicode:chardata()) -> binary().

@@ -6,6 +6,8 @@
 
 %% @doc A problem as one line of text.
 -spec format(evum_lab_spec:problem()) -> unicode:chardata().
+format({{link, _} = Link, used_twice}) ->
+    [thing(Link), ": the two are joined already"];
 format({Thing, Reason}) ->
     [thing(Thing), ": ", reason(Reason)].
 
@@ -33,6 +35,7 @@ reason({bad_address, Address}) -> ["not an address: ", text(Address)];
 reason({address_twice, Address, Other}) -> ["address ", Address, " is that of ", thing(Other)];
 reason({mac_twice, Mac, Other}) -> ["address ", Mac, " is that of ", thing(Other)];
 reason({cycle, Names}) -> ["depends in a circle: ", lists:join(", ", Names)];
+reason({loop, Names}) -> ["frames would go round for ever: ", lists:join(", ", Names)];
 reason({no_room, Pool}) -> ["no room for all subnets in ", text(Pool)];
 reason(no_link) -> "there is no such link";
 reason({start, Reason, Console}) -> [start_reason(Reason), [["\n    ", Line] || Line <- Console]];

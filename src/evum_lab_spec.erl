@@ -17,7 +17,8 @@
 %%   for `evum_switch:forward/4', and `subnet' as of a link</td></tr>
 %% <tr><td>`links'</td><td>a list of `{End, End}' or `{End, End, Options}'. An
 %%   end is an interface, `{Machine, Interface}', or the name of a
-%%   switch</td></tr>
+%%   switch. Switches that are joined make no circle, in any VLAN, but of links that
+%%   are not up: frames would go round for ever</td></tr>
 %% <tr><td>`addressing'</td><td>`{ipv4 | ipv6, "10.0.0.0/8"}', or a list of the
 %%   two: each collision domain gets a subnet, and each of its interfaces an
 %%   address, where none are given by hand. Default: `none'</td></tr>
@@ -143,6 +144,7 @@
         | {address_twice, Address :: binary(), thing()}
         | {mac_twice, Mac :: binary(), thing()}
         | {cycle, [name()]}
+        | {loop, [name()]}
         | {no_room, Pool :: term()}
         | no_link
         | {start, Reason :: term(), Console :: [binary()]}
@@ -169,7 +171,7 @@ parse(Given, Kept) when is_map(Given) ->
     Both = [{{machine, N}, duplicate} || {N, _} <- Machines0, lists:keymember(N, 1, Switches0)],
     {Machines1, P5} = each(fun(N, O) -> machine(N, O, Defaults) end, Machines0),
     {Switches, P6} = each(fun switch/2, Switches0),
-    {Links, P7} = links(maps:get(links, Given, []), Machines1, Switches),
+    {Links, P7} = evum_lab_link:parse(maps:get(links, Given, []), Machines1, Switches),
     Machines = with_linked(Machines1, Links),
     Long = [
         {{machine, N}, bad_name}
@@ -488,66 +490,8 @@ switch(Name, Given) ->
 
 is_switch_value(uplink, {Kind, Options}) -> is_atom(Kind) andalso is_map(Options);
 is_switch_value(forwards, Forwards) -> is_list(Forwards) andalso lists:all(fun is_forward/1, Forwards);
-is_switch_value(subnet, Subnet) -> is_subnet(Subnet);
+is_switch_value(subnet, Subnet) -> evum_lab_address:is_subnet(Subnet);
 is_switch_value(_, _) -> false.
 
 is_forward({Protocol, _, _}) -> Protocol =:= tcp orelse Protocol =:= udp;
 is_forward(_) -> false.
-
-is_subnet(Subnet) when Subnet =:= auto; Subnet =:= none -> true;
-is_subnet(Subnet) -> evum_lab_address:subnet(Subnet) =/= error.
-
-%%% Links ---------------------------------------------------------------------
-
-links(Given, Machines, Switches) when is_list(Given) ->
-    {Made, Problems} = lists:unzip([link(Link, Machines, Switches) || Link <- Given]),
-    Links = lists:append(Made),
-    Ports = [Port || #{ends := {A, B}} <- Links, Port <- [A, B], is_tuple(Port)],
-    Twice = [{{interface, M, I}, used_twice} || {M, I} <- lists:usort(Ports -- lists:usort(Ports))],
-    {Links, lists:append(Problems) ++ Twice};
-links(Given, _Machines, _Switches) ->
-    {[], [{lab, {bad_option, links, Given}}]}.
-
-link({A, B}, Machines, Switches) ->
-    link({A, B, #{}}, Machines, Switches);
-link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options) ->
-    P1 = [
-        {{link, Given}, {bad_option, K, V}}
-     || {K, V} <- maps:to_list(Options), not is_link_option(K, V)
-    ] ++ [{{link, Given}, Bad} || {error, Bad} <- [evum_impair:options(maps:with(evum_impair:keys(), Options))]],
-    case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
-        {{ok, Same}, {ok, Same}} when is_binary(Same) ->
-            {[], [{{link, Given}, used_twice} | P1]};
-        {{ok, A}, {ok, B}} ->
-            Link = #{
-                ends => {min(A, B), max(A, B)},
-                up => maps:get(up, Options, true),
-                subnet => maps:get(subnet, Options, auto),
-                port => maps:get(port, Options, #{}),
-                impair => maps:with(evum_impair:keys(), Options)
-            },
-            {[Link], P1};
-        Ends ->
-            {[], [{{link, Given}, Reason} || {error, Reason} <- tuple_to_list(Ends)] ++ P1}
-    end;
-link(Given, _Machines, _Switches) ->
-    {[], [{{link, Given}, {bad_option, link, Given}}]}.
-
-link_end({Machine, Interface}, Machines, _Switches) ->
-    case {evum_lab_name:host(Machine), evum_lab_name:interface(Interface)} of
-        {{ok, M}, {ok, I}} when is_map_key(M, Machines) -> {ok, {M, I}};
-        {{ok, M}, {ok, _}} -> {error, {no_machine, M}};
-        {_, error} -> {error, {bad_option, interface, Interface}};
-        {error, _} -> {error, {no_machine, Machine}}
-    end;
-link_end(Switch, _Machines, Switches) ->
-    case evum_lab_name:host(Switch) of
-        {ok, S} when is_map_key(S, Switches) -> {ok, S};
-        {ok, S} -> {error, {no_switch, S}};
-        error -> {error, {no_switch, Switch}}
-    end.
-
-is_link_option(up, Up) -> is_boolean(Up);
-is_link_option(subnet, Subnet) -> is_subnet(Subnet);
-is_link_option(port, Options) -> is_map(Options);
-is_link_option(Key, _) -> lists:member(Key, evum_impair:keys()).

@@ -378,6 +378,14 @@ two_switches(Config) ->
     ?assert(reaches(Lab, a, "b")),
     ok = evum_lab:set_link(Lab, s, t, #{up => true}),
     ?assert(reaches(Lab, c, "b")),
+    %% Frames would go round.
+    ?assertEqual({error, [{{link, {<<"s">>, <<"t">>}}, used_twice}]}, evum_lab:connect(Lab, t, s)),
+    ok = evum_lab:add_switch(Lab, u, #{}),
+    ok = evum_lab:connect(Lab, t, u),
+    ?assertEqual({error, [{lab, {loop, [<<"s">>, <<"t">>, <<"u">>, <<"s">>]}}]}, evum_lab:connect(Lab, s, u)),
+    ok = evum_lab:connect(Lab, s, u, #{up => false}),
+    ?assertMatch({error, [{lab, {loop, _}}]}, evum_lab:set_link(Lab, s, u, #{up => true})),
+    ?assert(reaches(Lab, c, "b")),
     ok = evum_lab:disconnect(Lab, s, t),
     ?assert(is_cut_off(Lab, a, "c")).
 

@@ -90,6 +90,9 @@ all_at_once_test() ->
             {{r1, eth1}, nowhere},
             {{r1, eth2}, a, #{colour => blue}},
             {{r1, eth3}, a, #{delay => much}},
+            {{r1, eth4}, a, #{port => #{vlan => {access, 5000}}}},
+            {{r1, eth5}, a, #{port => #{up => false}}},
+            {"a", a},
             bad
         ],
         addressing => {ipv4, "everything"},
@@ -114,6 +117,9 @@ all_at_once_test() ->
         {{link, {{r1, eth1}, nowhere, #{}}}, {no_switch, <<"nowhere">>}},
         {{link, {{r1, eth2}, a, #{colour => blue}}}, {bad_option, colour, blue}},
         {{link, {{r1, eth3}, a, #{delay => much}}}, {bad_option, delay, much}},
+        {{link, {{r1, eth4}, a, #{port => #{vlan => {access, 5000}}}}}, {bad_option, vlan, {access, 5000}}},
+        {{link, {{r1, eth5}, a, #{port => #{up => false}}}}, {bad_option, port, #{up => false}}},
+        {{link, {"a", a, #{}}}, {loop, [<<"a">>, <<"a">>]}},
         {{link, bad}, {bad_option, link, bad}}
     ],
     ?assertEqual(lists:sort(Expected), lists:sort(Problems)),
@@ -144,6 +150,51 @@ twice_test() ->
     ),
     %% Networks that never meet may use the same addresses.
     ?assertMatch({ok, _}, parse((Lab(["10.0.0.1/24"], ["10.0.0.1/24"]))#{links => []})).
+
+%% Between switches there is one way at most.
+loops_test_() ->
+    Parse = fun(Links) -> parse(#{switches => maps:from_list([{S, #{}} || S <- [a, b, c, d]]), links => Links}) end,
+    Vlan = fun(Config) -> #{port => #{vlan => Config}} end,
+    Loop = fun(Names) -> {error, [{lab, {loop, [atom_to_binary(Name) || Name <- Names]}}]} end,
+    [
+        ?_assertMatch({ok, _}, Parse([{a, b}, {b, c}, {b, d}])),
+        ?_assertEqual({error, [{{link, {<<"a">>, <<"b">>}}, used_twice}]}, Parse([{a, b}, {b, a}])),
+        ?_assertEqual(Loop([a, b, c, a]), Parse([{a, b}, {b, c}, {d, b}, {c, a}])),
+        ?_assertEqual(Loop([a, b, c, d, a]), Parse([{b, c}, {a, d}, {c, d}, {a, b}])),
+        ?_assertMatch({error, [{lab, {loop, _}}, {lab, {loop, _}}]}, Parse([{a, b}, {b, c}, {c, a}, {a, d}, {d, c}])),
+        %% nothing goes round where one is down, or carries another VLAN
+        ?_assertMatch({ok, _}, Parse([{a, b}, {b, c}, {a, c, #{up => false}}])),
+        ?_assertMatch({ok, _}, Parse([{a, b}, {b, c}, {a, c, Vlan({access, 10})}])),
+        ?_assertMatch(
+            {ok, _}, Parse([{a, b, Vlan({trunk, [1, 2]})}, {b, c, Vlan({trunk, [2, 3]})}, {a, c, Vlan({trunk, [3, 1]})}])
+        ),
+        ?_assertEqual(
+            Loop([a, b, c, a]),
+            Parse([{a, b, Vlan({trunk, [1, 2]})}, {b, c, Vlan({trunk, [2, 3]})}, {a, c, Vlan({trunk, [3], 2})}])
+        ),
+        ?_assertEqual(Loop([a, b, c, a]), Parse([{A, B, Vlan({trunk, all})} || {A, B} <- [{a, b}, {b, c}, {a, c}]]))
+    ].
+
+%% There is a circle where links are more than it takes to join what they join.
+loops_property_test() ->
+    Names = [<<"a">>, <<"b">>, <<"c">>, <<"d">>, <<"e">>],
+    Property = ?FORALL(
+        Pairs,
+        list(?SUCHTHAT({A, B}, {oneof(Names), oneof(Names)}, A < B)),
+        begin
+            Ends = lists:usort(Pairs),
+            Links = [#{ends => E, up => true, port => #{}} || E <- Ends],
+            Nets = evum_lab_domain:all(#{switches => maps:from_keys(Names, x), links => Links}),
+            Loops = evum_lab_domain:loops(Links),
+            length(Loops) =:= length(Ends) - (length(Names) - length(Nets)) andalso
+                lists:all(fun(Loop) -> is_circle(Loop, Ends) end, Loops)
+        end
+    ),
+    ?assert(proper:quickcheck(Property, [quiet, {numtests, 500}])).
+
+is_circle([First | Rest] = Loop, Ends) ->
+    lists:last(Rest) =:= First andalso lists:usort(Rest) =:= lists:sort(Rest) andalso
+        lists:all(fun({A, B}) -> lists:member({min(A, B), max(A, B)}, Ends) end, lists:zip(lists:droplast(Loop), Rest)).
 
 domains_test() ->
     {ok, Lab} = parse(#{
