@@ -28,10 +28,12 @@ all() ->
             help => "set the link at an interface: up, down, perfect, or impairments",
             text =>
                 "evum link r1:eth0 delay 10ms 2ms loss 1% rate 5mbit\n"
+                "evum link r1:eth0 out delay 50ms\n"
                 "evum link r1:eth0 down\n\n"
-                "The words are tc-netem(8)'s, for both directions: delay TIME [JITTER [CORRELATION]]\n"
+                "out is only what the interface sends, in what comes to it; else it is both.\n"
+                "The words are tc-netem(8)'s: delay TIME [JITTER [CORRELATION]]\n"
                 "[distribution uniform | normal | pareto], loss P, loss gemodel P [R [1-H [1-K]]], duplicate P,\n"
-                "corrupt P, reorder P [gap N], rate RATE [burst BYTES], limit FRAMES. perfect ends all of them."
+                "corrupt P, reorder P [gap N], rate RATE [burst BYTES], limit FRAMES. perfect ends all."
         },
         #{
             name => "partition",

@@ -145,16 +145,35 @@ link_options(["up"]) ->
     {ok, #{up => true}};
 link_options(["down"]) ->
     {ok, #{up => false}};
-link_options(["perfect"]) ->
-    {ok, maps:from_list([{Key, none} || Key <- evum_impair:keys()])};
+link_options(["out" | Words]) ->
+    way_options(forth, Words);
+link_options(["in" | Words]) ->
+    way_options(back, Words);
 link_options(Words) ->
+    case impairments(Words) of
+        {ok, Options} -> {ok, Options#{forth => none, back => none}};
+        {error, Text} -> {error, Text}
+    end.
+
+%% Seen from the interface that is named
+way_options(Way, Words) ->
+    case impairments(Words) of
+        {ok, Options} -> {ok, #{Way => Options}};
+        {error, Text} -> {error, Text}
+    end.
+
+impairments([]) ->
+    {error, "out and in are of impairments, or perfect"};
+impairments(["perfect"]) ->
+    impairments_of([]);
+impairments(Words) ->
+    impairments_of(Words).
+
+%% As tc does: what is not said is not there any more.
+impairments_of(Words) ->
     case evum_netem:parse(Words) of
-        {ok, Options} ->
-            %% as tc does: what is not said is not there any more
-            None = maps:from_list([{Key, none} || Key <- evum_impair:keys()]),
-            {ok, maps:merge(None, Options)};
-        {error, Text} ->
-            {error, Text}
+        {ok, Options} -> {ok, maps:merge(maps:from_keys(evum_impair:keys(), none), Options)};
+        {error, Text} -> {error, Text}
     end.
 
 link(Given, Options, Io) ->
@@ -162,7 +181,7 @@ link(Given, Options, Io) ->
         [Name, Interface] ->
             with_member(Name, Io, fun(Lab, Machine) ->
                 case [Ends || Ends <- evum_lab:links(Lab), is_end({Machine, Interface}, Ends)] of
-                    [{A, B}] -> done(evum_lab:set_link(Lab, A, B, Options), Io);
+                    [Ends] -> done(set_link(Lab, {Machine, Interface}, Ends, Options), Io);
                     [] -> evum_cli_io:failed(Io, "~ts: there is no link", [Given])
                 end
             end);
@@ -170,9 +189,18 @@ link(Given, Options, Io) ->
             evum_cli_io:err(Io, ["evum link: ", Given, " is no interface, such as r1:eth0\n"], ?WRONG)
     end.
 
-is_end({Machine, Interface}, {A, B}) ->
-    End = {unicode:characters_to_binary(Machine), unicode:characters_to_binary(Interface)},
-    A =:= End orelse B =:= End.
+is_end(Interface, {A, B}) ->
+    A =:= binary_end(Interface) orelse B =:= binary_end(Interface).
+
+%% With the end that is named in front
+set_link(Lab, Interface, {A, B}, Options) ->
+    case binary_end(Interface) of
+        A -> evum_lab:set_link(Lab, A, B, Options);
+        B -> evum_lab:set_link(Lab, B, A, Options)
+    end.
+
+binary_end({Machine, Interface}) ->
+    {unicode:characters_to_binary(Machine), unicode:characters_to_binary(Interface)}.
 
 %% The lab of a machine, `NAME' or `LAB.NAME', and its name there.
 with_member(Name, Io, Fun) ->

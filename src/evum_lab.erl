@@ -271,7 +271,8 @@ disconnect(Lab, A, B) ->
     change(Lab, fun(D) -> evum_lab_edit:disconnect(A, B, D) end).
 
 %% @doc Change options of the link between two ends, such as `up' or `delay'; those
-%% that are not named stay, those that are `none' go.
+%% that are not named stay, those that are `none' go. `forth' is the direction from A to
+%% B, `back' the other one, whichever is first in the description.
 -spec set_link(lab(), term(), term(), map()) -> ok | error().
 set_link(Lab, A, B, Options) ->
     change(Lab, fun(D) -> evum_lab_edit:set_link(A, B, Options, D) end).

@@ -94,7 +94,7 @@ disconnect(A, B, Description) ->
     with_link(A, B, fun(_) -> [] end, Description).
 
 %% @doc With other options of a link; those that are not named stay, and those
-%% that are `none' go.
+%% that are `none' go. `forth' is from the first end that is given here.
 -spec set_link(link_end() | term(), link_end() | term(), map(), description()) ->
     {ok, description()} | {error, [evum_lab_spec:problem()]}.
 set_link(A, B, Options, Description) ->
@@ -102,10 +102,24 @@ set_link(A, B, Options, Description) ->
         A,
         B,
         fun({EndA, EndB, Old}) ->
-            [{EndA, EndB, maps:filter(fun(_, V) -> V =/= none end, maps:merge(Old, Options))}]
+            New =
+                case link_end(A) of
+                    EndA -> Options;
+                    EndB -> turned(Options)
+                end,
+            Merged = maps:merge_with(fun option/3, Old, New),
+            [{EndA, EndB, maps:filter(fun(_, V) -> V =/= none end, Merged)}]
         end,
         Description
     ).
+
+%% Of a direction some may be named, too.
+option(Key, #{} = Old, #{} = New) when Key =:= forth; Key =:= back -> maps:merge(Old, New);
+option(_Key, _Old, New) -> New.
+
+turned(Options) ->
+    Ways = #{forth => back, back => forth},
+    maps:from_list([{maps:get(Key, Ways, Key), Value} || {Key, Value} <- maps:to_list(Options)]).
 
 with_link(GivenA, GivenB, Fun, #{links := Links} = Description) ->
     Ends = lists:sort([link_end(GivenA), link_end(GivenB)]),

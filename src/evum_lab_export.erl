@@ -379,7 +379,7 @@ notes(#{machines := Machines, links := Links, switches := Switches}) ->
         {{machine, M}, <<"Debian stands for the host's files">>}
      || {M, #{options := O}} <- lists:sort(maps:to_list(Machines)), maps:get(image, O, host) =:= host
     ] ++
-    [{{link, Ends}, <<"impairments have no counterpart">>} || #{ends := Ends, impair := I} <- Links, I =/= #{}] ++
+    [{{link, Ends}, <<"impairments have no counterpart">>} || #{ends := Ends, forth := F, back := B} <- Links, F =/= #{} orelse B =/= #{}] ++
         [{{link, Ends}, <<"options of the port have no counterpart">>} || #{ends := Ends, port := P} <- Links, P =/= #{}] ++
         [{{link, Ends}, <<"a link that is down is up">>} || #{ends := Ends, up := false} <- Links] ++
         [{{switch, S}, <<"options have no counterpart">>} || {S, #{options := O}} <- lists:sort(maps:to_list(Switches)), O =/= #{}].

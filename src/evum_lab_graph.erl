@@ -8,7 +8,7 @@
 
 -type format() :: dot | svg.
 %% Machines that do not run are grey; rates are bits a second, from the first end of a
-%% link to the second and back.
+%% link to the second and back. So are impairments that differ: `50 ms / -'.
 -type extra() :: #{
     down => [evum_lab_spec:name()],
     rates => #{Ends :: {evum_lab_spec:link_end(), evum_lab_spec:link_end()} => {Forth :: number(), Back :: number()}}
@@ -50,11 +50,18 @@ is_down({machine, Name}, Extra) -> lists:member(Name, maps:get(down, Extra, []))
 is_down(_, _Extra) -> false.
 
 %% What is to be known of a link: whether it is down, how bad it is, what passes.
-link_lines(#{ends := Ends, up := Up, impair := Impair}, Extra) ->
+link_lines(#{ends := Ends, up := Up, forth := Forth, back := Back}, Extra) ->
     ["down" || not Up] ++
-        [[atom_to_list(Key), $\s, value(Value)] || {Key, Value} <- lists:sort(maps:to_list(Impair))] ++
-        [[rate(Forth), " / ", rate(Back)] || #{Ends := {Forth, Back}} <- [maps:get(rates, Extra, #{})]].
+        [
+            [atom_to_list(Key), $\s, both(maps:get(Key, Forth, none), maps:get(Key, Back, none))]
+         || Key <- lists:sort(maps:keys(maps:merge(Forth, Back)))
+        ] ++
+        [[rate(There), " / ", rate(Here)] || #{Ends := {There, Here}} <- [maps:get(rates, Extra, #{})]].
 
+both(Same, Same) -> value(Same);
+both(Forth, Back) -> [value(Forth), " / ", value(Back)].
+
+value(none) -> "-";
 value({Number, Unit}) when is_number(Number), is_atom(Unit) -> io_lib:format("~p ~s", [Number, Unit]);
 value(Value) -> io_lib:format("~0p", [Value]).
 

@@ -32,26 +32,43 @@ once(Links) ->
 link({A, B}, Machines, Switches) ->
     link({A, B, #{}}, Machines, Switches);
 link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options) ->
-    Impair = maps:with(evum_impair:keys(), Options),
+    {Forth, Back} = {way(forth, Options), way(back, Options)},
     P1 = [{{link, Given}, Bad} || {K, V} <- maps:to_list(Options), {error, Bad} <- [option(K, V)]] ++
-        [{{link, Given}, Bad} || {error, Bad} <- [evum_impair:options(Impair)]],
+        [{{link, Given}, Bad} || {error, Bad} <- lists:usort([evum_impair:options(Way) || Way <- [Forth, Back]])],
     case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
         {{ok, Same}, {ok, Same}} when is_binary(Same) ->
             {[], [{{link, Given}, {loop, [Same, Same]}} | P1]};
         {{ok, A}, {ok, B}} ->
             Link = #{
-                ends => {min(A, B), max(A, B)},
+                ends => {A, B},
                 up => maps:get(up, Options, true),
                 subnet => maps:get(subnet, Options, auto),
                 port => maps:get(port, Options, #{}),
-                impair => Impair
+                forth => Forth,
+                back => Back
             },
-            {[Link], P1};
+            {[in_order(Link)], P1};
         Ends ->
             {[], [{{link, Given}, Reason} || {error, Reason} <- tuple_to_list(Ends)] ++ P1}
     end;
 link(Given, _Machines, _Switches) ->
     {[], [{{link, Given}, {bad_option, link, Given}}]}.
+
+%% The ends in the order of Erlang's terms
+in_order(#{ends := {A, B}, forth := Forth, back := Back} = Link) when A > B ->
+    Link#{ends := {B, A}, forth := Back, back := Forth};
+in_order(Link) ->
+    Link.
+
+%% The impairments of a direction: those of both, and those of its own before them.
+way(Key, Options) ->
+    Own =
+        case Options of
+            #{Key := #{} = Given} -> Given;
+            #{} -> #{}
+        end,
+    Keys = evum_impair:keys(),
+    maps:filter(fun(_, Value) -> Value =/= none end, maps:merge(maps:with(Keys, Options), maps:with(Keys, Own))).
 
 link_end({Machine, Interface}, Machines, _Switches) ->
     case {evum_lab_name:host(Machine), evum_lab_name:interface(Interface)} of
@@ -74,6 +91,11 @@ option(port, #{up := Up}) ->
     {error, {bad_option, port, #{up => Up}}};
 option(port, Options) ->
     evum_switch_options:port(Options, evum_switch_options:port_defaults());
+option(Key, Way) when Key =:= forth; Key =:= back ->
+    case is_map(Way) andalso maps:to_list(maps:without(evum_impair:keys(), Way)) of
+        [] -> ok;
+        _ -> {error, {bad_option, Key, Way}}
+    end;
 option(Key, Value) ->
     case (Key =:= subnet andalso evum_lab_address:is_subnet(Value)) orelse lists:member(Key, evum_impair:keys()) of
         true -> ok;

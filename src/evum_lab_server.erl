@@ -419,7 +419,7 @@ start_machine(_Name, #state{phase = stopping} = State) ->
     State;
 start_machine(Name, #state{lab = #{machines := Specs} = Lab} = State0) ->
     #{Name := #{interfaces := Interfaces} = Spec} = Specs,
-    Homes = maps:map(fun(Interface, _) -> segment({Name, Interface}, Lab) end, Interfaces),
+    Homes = maps:map(fun(Interface, _) -> evum_lab_wiring:segment({Name, Interface}, Lab) end, Interfaces),
     #state{net = Net} = State = lists:foldl(
         fun(Home, Acc) -> open(Home, wire, Acc) end, State0, [Home || {loose, _} = Home <- maps:values(Homes)]
     ),
@@ -433,14 +433,6 @@ start_machine(Name, #state{lab = #{machines := Specs} = Lab} = State0) ->
     Options = evum_lab_machine:options(Name, Lab, Switch),
     {ok, Runner} = evum_lab_runner:start_link(self(), Spec, Options),
     tell({machine, Name, starting}, put_machine(Name, #machine{status = starting, runner = Runner, homes = Homes}, State)).
-
-%% Where an interface leads.
-segment(Port, #{links := Links}) ->
-    case [Ends || #{ends := {A, B} = Ends} <- Links, A =:= Port orelse B =:= Port] of
-        [{A, B}] when is_tuple(B) -> {wire, A, B};
-        [{_, Switch}] -> {switch, Switch};
-        [] -> {loose, Port}
-    end.
 
 %% Set all ports to what their links say, and part those that do not reach one another.
 plug(#state{machines = Machines} = State) ->
@@ -471,7 +463,7 @@ part(Ports, #state{cuts = Cuts, lab = Lab, net = Net} = State) ->
 
 %% A machine's ports that are up, and how they are to be.
 ports(Name, Machine, #state{lab = Lab} = State) ->
-    [{Home, Port, setting({Name, Interface}, Home, Lab)} || {Interface, Home, Port} <- plugged(Machine, State)].
+    [{Home, Port, evum_lab_wiring:port({Name, Interface}, Home, Lab)} || {Interface, Home, Port} <- plugged(Machine, State)].
 
 plugged(#machine{os_pid = OsPid, homes = Homes}, #state{net = Net}) when is_integer(OsPid) ->
     Sorted = evum_lab_interface:sorted(Homes),
@@ -493,27 +485,12 @@ where_ports(#state{machines = Machines, net = Net} = State) ->
         {ok, Switch} <- [evum_lab_net:switch(Home, Net)]
     ].
 
-%% On a wire each end delays, loses and so on what comes in from its machine; at
-%% a switch there is the one port for both directions.
-setting({_, _} = Port, Home, #{links := Links} = Lab) ->
-    case segment(Port, Lab) =:= Home andalso [L || #{ends := {A, B}} = L <- Links, A =:= Port orelse B =:= Port] of
-        [#{ends := {_, B}, up := Up, impair := Impair}] when is_tuple(B) ->
-            #{up => Up, port => #{}, in => Impair, out => #{}};
-        [#{up := Up, port := Options, impair := Impair}] ->
-            #{up => Up, port => Options, in => Impair, out => Impair};
-        _ ->
-            #{up => false, port => #{}, in => #{}, out => #{}}
-    end.
-
-trunk_ports(#state{lab = #{links := Links}, net = Net} = State) ->
+trunk_ports(#state{lab = Lab, net = Net} = State) ->
     maps:fold(
         fun({A, B} = Ends, {PortA, PortB}, Acc) ->
-            case [Link || #{ends := E} = Link <- Links, E =:= Ends] of
-                [#{up := Up, port := Options, impair := Impair}] ->
-                    Setting = #{up => Up, port => Options, in => Impair, out => #{}},
-                    set({switch, A}, PortA, Setting, set({switch, B}, PortB, Setting, Acc));
-                [] ->
-                    Acc
+            case evum_lab_wiring:trunk(Ends, Lab) of
+                {ok, OfA, OfB} -> set({switch, A}, PortA, OfA, set({switch, B}, PortB, OfB, Acc));
+                error -> Acc
             end
         end,
         State,
@@ -588,7 +565,7 @@ moved(#{machines := Specs} = New, #state{machines = Machines}) ->
         is_map_key(Name, Specs),
         lists:any(
             fun({Interface, Home}) ->
-                case segment({Name, Interface}, New) of
+                case evum_lab_wiring:segment({Name, Interface}, New) of
                     Home -> false;
                     {loose, _} -> false;
                     _ -> true

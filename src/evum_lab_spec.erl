@@ -56,7 +56,9 @@
 %% Options of a link: `up' (default: `true'); `subnet', `"10.1.0.0/24"', `none', or
 %% `auto', what `addressing' gives (the default); `port', options of
 %% `evum_switch:set_port/3' for the switch's port, such as its VLANs; and
-%% impairments, in both directions: those of {@link evum_impair}.
+%% impairments, in both directions: those of {@link evum_impair}. `forth' and `back' are
+%% maps of impairments from the first end to the second, and from the second to the
+%% first: they go before those of both directions, `none' being one that is not there.
 -module(evum_lab_spec).
 
 -export([parse/1, parse/2, read/1]).
@@ -108,7 +110,9 @@
     up := boolean(),
     subnet := subnet(),
     port := #{atom() => term()},
-    impair := #{atom() => term()}
+    %% impairments from the first end to the second, and the other way
+    forth := #{atom() => term()},
+    back := #{atom() => term()}
 }.
 -type lab() :: #{
     name := none | name(),

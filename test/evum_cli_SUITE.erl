@@ -169,6 +169,18 @@ labs(Config) ->
     ?assertEqual({0, ""}, evum("link two.a:eth0 delay 1ms 1ms 25% distribution normal loss 100%")),
     ?assertMatch({1, _}, evum("ping-all")),
     ?assertEqual({0, ""}, evum("link a:eth0 perfect")),
+    %% only a direction, seen from the interface
+    ?assertEqual({0, ""}, evum("link b:eth0 out loss 100%")),
+    ?assertEqual({#{}, #{loss => 1.0}}, ways(<<"two">>)),
+    ?assertEqual({0, ""}, evum("link a:eth0 in perfect")),
+    ?assertEqual({#{}, #{}}, ways(<<"two">>)),
+    ?assertEqual({0, ""}, evum("link a:eth0 rate 5mbit")),
+    ?assertEqual({0, ""}, evum("link b:eth0 in delay 2ms")),
+    ?assertEqual({#{delay => {2, ms}}, #{rate => {5, mbit}}}, ways(<<"two">>)),
+    ?assertEqual({0, ""}, evum("link a:eth0 perfect")),
+    ?assertEqual({#{}, #{}}, ways(<<"two">>)),
+    ?assertEqual({2, "evum link: out and in are of impairments, or perfect"}, evum("link a:eth0 out")),
+    ?assertEqual({2, "evum link: down"}, evum("link a:eth0 in down")),
     ?assertEqual({0, ""}, evum("partition a b")),
     ?assertMatch({1, _}, evum("ping-all")),
     ?assertEqual({0, ""}, evum("heal")),
@@ -210,6 +222,12 @@ labs(Config) ->
     ?assertMatch({0, "failing " ++ _}, evum("labs")),
     ?assertEqual({0, "b"}, evum("exec b echo b")),
     ?assertEqual({0, ""}, evum("down failing")).
+
+%% The impairments of a lab's link, forth and back.
+ways(Name) ->
+    [Lab] = [Lab || Lab <- evum_lab:list(), #{name := N} <- [evum_lab:info(Lab)], N =:= Name],
+    {ok, _, #{links := [#{forth := Forth, back := Back}]}} = gen_server:call(Lab, description),
+    {Forth, Back}.
 
 %% The commands of the README, as they stand there.
 readme(_Config) ->

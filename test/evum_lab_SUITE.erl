@@ -279,7 +279,18 @@ impairments(Config) ->
     ?assert(is_cut_off(Lab, a, "10.0.1.2")),
     ok = evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{loss => none}),
     ?assert(reaches(Lab, a, "10.0.1.2")),
+    %% one direction, which is that of the end where it comes from
+    ok = evum_lab:set_link(Lab, {b, eth1}, {a, eth1}, #{forth => #{delay => {70, ms}}}),
+    ?assertMatch(#{in := #{delay := {70, ms}}, out := none}, impaired(Lab, b, eth1)),
+    ?assertEqual(#{in => none, out => none}, impaired(Lab, a, eth1)),
+    ?assert(rtt(Lab, a, "10.0.1.2") >= 70),
     ?assertMatch({error, [{{link, _}, {bad_option, loss, 7}}]}, evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{loss => 7})).
+
+impaired(Lab, Machine, Interface) ->
+    {ok, Ports} = evum_lab:ports(Lab),
+    {Switch, Port} = maps:get({atom_to_binary(Machine), atom_to_binary(Interface)}, Ports),
+    [Impair] = [Impair || #{id := Id, impair := Impair} <- evum_switch:ports(Switch), Id =:= Port],
+    Impair.
 
 %% The least of some round trips, ms.
 rtt(Lab, From, To) ->

@@ -45,3 +45,17 @@ links_test() ->
     ?assertEqual({error, [{{link, {a, {r1, eth7}}}, no_link}]}, evum_lab_edit:disconnect(a, {r1, eth7}, base())),
     {ok, #{links := Three}} = evum_lab_edit:connect({r2, eth1}, "a", #{}, base()),
     ?assertEqual({{<<"r2">>, <<"eth1">>}, <<"a">>, #{}}, lists:last(Three)).
+
+directions_test() ->
+    {A, B} = {{<<"r1">>, <<"eth0">>}, {<<"r2">>, <<"eth0">>}},
+    Set = fun(X, Y, Options, Description) ->
+        {ok, #{links := [{A, B, Set}, _]} = New} = evum_lab_edit:set_link(X, Y, Options, Description),
+        {Set, New}
+    end,
+    {_, D1} = Set(A, B, #{delay => {1, ms}, forth => #{loss => 0.1, delay => none}}, base()),
+    %% from where it is called, which is the other end
+    {Both, D2} = Set({r2, eth0}, {r1, eth0}, #{forth => #{loss => 0.5}, back => #{loss => 0.2}}, D1),
+    ?assertEqual(#{delay => {1, ms}, forth => #{loss => 0.2, delay => none}, back => #{loss => 0.5}}, Both),
+    ?assertMatch({#{forth := _, back := bad}, _}, Set(A, B, #{back => bad}, D2)),
+    {Left, _} = Set(A, B, #{back => none, forth => none}, D2),
+    ?assertEqual(#{delay => {1, ms}}, Left).

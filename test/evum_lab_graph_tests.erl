@@ -11,7 +11,7 @@ lab() ->
         machines => #{r1 => #{interfaces => #{eth0 => ["10.0.0.1/24", "fd00::1/64"]}}, r2 => #{}, pc => #{}},
         switches => #{a => #{}, b => #{}},
         links => [
-            {{r1, eth0}, {r2, eth0}, #{delay => {10, ms}, loss => 0.01}},
+            {{r1, eth0}, {r2, eth0}, #{delay => {10, ms}, forth => #{loss => 0.01, delay => {50, ms}}, rate => {5, mbit}}},
             {{pc, eth0}, a, #{up => false}},
             {a, b},
             {{r2, eth1}, {r2, eth2}}
@@ -31,7 +31,7 @@ dot_test() ->
             <<"\"m/r1\" [shape=box, label=\"r1\\neth0 10.0.0.1/24\\neth0 fd00::1/64\"]">>,
             <<"\"m/pc\" [shape=box, label=\"pc\", color=grey, fontcolor=grey]">>,
             <<"\"s/a\" [shape=ellipse, label=\"a\"]">>,
-            <<"\"m/r1\" -- \"m/r2\" [taillabel=\"eth0\", headlabel=\"eth0\", label=\"delay 10 ms\\nloss 0.01\\n1.3 Mbit/s / 900 bit/s\"]">>,
+            <<"\"m/r1\" -- \"m/r2\" [taillabel=\"eth0\", headlabel=\"eth0\", label=\"delay 50 ms / 10 ms\\nloss 0.01 / -\\nrate 5 mbit\\n1.3 Mbit/s / 900 bit/s\"]">>,
             <<"\"m/pc\" -- \"s/a\" [taillabel=\"eth0\", headlabel=\"\", label=\"down\", style=dashed]">>,
             <<"\"s/a\" -- \"s/b\"">>
         ]
@@ -54,7 +54,7 @@ graphviz_test_() ->
 
 svg_test() ->
     Texts = texts(evum_lab_graph:draw(svg, lab(), extra())),
-    [?assert(lists:member(Text, Texts)) || Text <- ["r1", "eth0 10.0.0.1/24", "a", "delay 10 ms", "1.3 Mbit/s / 900 bit/s", "down"]].
+    [?assert(lists:member(Text, Texts)) || Text <- ["r1", "eth0 10.0.0.1/24", "a", "delay 50 ms / 10 ms", "1.3 Mbit/s / 900 bit/s", "down"]].
 
 texts(Svg) ->
     {Root, []} = xmerl_scan:string(binary_to_list(Svg), [{quiet, true}]),

@@ -48,19 +48,50 @@ one_form_test() ->
     ?assertMatch(#{interfaces := #{<<"eth0">> := _}}, Pc1),
     ?assertMatch(
         [
-            #{ends := {{<<"pc1">>, <<"eth0">>}, <<"a">>}, up := true, impair := None1, port := None1},
+            #{ends := {{<<"pc1">>, <<"eth0">>}, <<"a">>}, up := true, forth := None1, back := None1, port := None1},
             #{ends := {{<<"r1">>, <<"eth0">>}, <<"a">>}, port := #{isolated := true}},
             #{
                 ends := {{<<"r1">>, <<"eth1">>}, {<<"r2">>, <<"eth0">>}},
                 up := false,
-                impair := #{
+                forth := #{
                     delay := {10, ms}, jitter := {2, ms}, distribution := normal, correlation := 0.25,
                     rate := {5, mbit}, loss := 0.01
-                }
+                } = Both,
+                back := Both
             }
         ] when None1 =:= #{},
         Links
     ).
+
+%% From the first end that is given to the second, and back.
+directions_test() ->
+    Parse = fun(A, B, Options) ->
+        parse(#{machines => #{x => #{}, y => #{}}, switches => #{a => #{}, b => #{}}, links => [{A, B, Options}]})
+    end,
+    Ways = fun(A, B, Options) ->
+        {ok, #{links := [#{forth := Forth, back := Back}]}} = Parse(A, B, Options),
+        {Forth, Back}
+    end,
+    {X, Y} = {{x, eth0}, {y, eth0}},
+    Options = #{delay => {10, ms}, rate => {1, mbit}, forth => #{delay => {50, ms}}, back => #{rate => none, loss => 0.1}},
+    Forth = #{delay => {50, ms}, rate => {1, mbit}},
+    Back = #{delay => {10, ms}, loss => 0.1},
+    ?assertEqual({Forth, Back}, Ways(X, Y, Options)),
+    ?assertEqual({Back, Forth}, Ways(Y, X, Options)),
+    ?assertEqual({Forth, Back}, Ways(X, a, Options)),
+    ?assertEqual({Back, Forth}, Ways(a, X, Options)),
+    ?assertEqual({Back, Forth}, Ways(b, a, Options)),
+    ?assertEqual({#{}, #{loss => 1}}, Ways(X, Y, #{back => #{loss => 1}})),
+    Bad = fun(Given) ->
+        {error, [{{link, {X, Y, Given}}, Reason}]} = Parse(X, Y, Given),
+        Reason
+    end,
+    ?assertEqual({bad_option, forth, slow}, Bad(#{forth => slow})),
+    ?assertEqual({bad_option, forth, #{up => false}}, Bad(#{forth => #{up => false}})),
+    ?assertEqual({bad_option, loss, 7}, Bad(#{back => #{loss => 7}})),
+    ?assertEqual({bad_option, loss, 7}, Bad(#{loss => 7})),
+    %% one needs what the other direction has no more
+    ?assertEqual({bad_option, reorder, 0.1}, Bad(#{delay => {1, ms}, reorder => 0.1, back => #{delay => none}})).
 
 %% Addresses of cards are the same each time, and of different cards different.
 macs_test() ->
