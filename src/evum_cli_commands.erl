@@ -14,6 +14,7 @@ all() ->
             args => ["LAB"],
             options => [
                 #{name => name, short => $n, value => "NAME", help => "what it is called; else as its file or folder"},
+                #{name => seed, value => "N", type => integer, help => "what chance comes of: links do the same again"},
                 #{name => keep_going, short => $k, help => "a machine that does not start does not end the others"}
             ],
             help => "start a lab: a file of Erlang terms, or a folder of Kathara's",

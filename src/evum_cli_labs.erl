@@ -25,10 +25,10 @@ do("down", Names, _, Io) ->
     end);
 do("labs", [], _, Io) ->
     evum_cli_io:out(Io, [
-        io_lib:format("~-20ts ~-10w ~b of ~b machines up~n", [
-            Name, Phase, length([1 || #{status := up} <- maps:values(Machines)]), map_size(Machines)
+        io_lib:format("~-20ts ~-10w ~b of ~b machines up, seed ~b~n", [
+            Name, Phase, length([1 || #{status := up} <- maps:values(Machines)]), map_size(Machines), Seed
         ])
-     || #{name := Name, phase := Phase, machines := Machines} <- infos()
+     || #{name := Name, phase := Phase, machines := Machines, seed := Seed} <- infos()
     ]);
 do("link", [Port | Words], _, Io) ->
     case link_options(Words) of
@@ -88,7 +88,7 @@ described(Map, Path, Options) ->
     maps:merge(
         Own,
         maps:from_list(
-            [{name, Name} || {name, Name} <- maps:to_list(Options)] ++
+            maps:to_list(maps:with([name, seed], Options)) ++
                 [{all_or_nothing, false} || is_map_key(keep_going, Options)]
         )
     ).
@@ -108,6 +108,9 @@ up_as(Description, Io) ->
 %% A line that grows until the start is over.
 report(Io, Up) ->
     receive
+        {evum_lab, Name, {seed, Seed}} ->
+            _ = evum_cli_io:err(Io, io_lib:format("~ts: seed ~b~n", [Name, Seed]), 0),
+            report(Io, Up);
         {evum_lab, _, {machine, _, up}} ->
             _ = evum_cli_io:err(Io, io_lib:format("\r~b up", [Up + 1]), 0),
             report(Io, Up + 1);

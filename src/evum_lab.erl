@@ -26,11 +26,12 @@
 -type description() :: map() | file:filename_all().
 -type lab() :: pid() | atom() | binary() | string().
 -type machine_name() :: atom() | unicode:chardata().
-%% Who gets `{evum_lab, Name, What}' with each step of the lab's: What is
-%% `{machine, Machine, starting | booting | configuring | commands | up | {failed,
+%% Who gets `{evum_lab, Name, What}' with each step of the lab's: What is `{seed,
+%% Seed}' first, `{machine, Machine, starting | booting | configuring | commands | up | {failed,
 %% Reason} | down | removed}', `{step, Step}' of a change, `{problem, Switch,
 %% Reason}', `{switch_died, Switch, Reason}', `settled' once the start is over.
-%% `line': a line on the shell's terminal shows how many machines are up.
+%% `line': a line on the shell's terminal shows how many machines are up, below the
+%% seed.
 -type start_options() :: #{progress => none | line | pid()}.
 -type error() :: {error, no_lab | stopping | [evum_lab_spec:problem(), ...]}.
 
@@ -172,6 +173,9 @@ progress({machine, _, up}, {N, All}) ->
     {N + 1, All};
 progress({machine, Name, {failed, Reason}}, Count) ->
     io:format("\r~ts~n", [evum_lab_problem:format({{machine, Name}, {start, Reason, []}})]),
+    Count;
+progress({seed, Seed}, Count) ->
+    io:format("seed ~b~n", [Seed]),
     Count;
 progress(_What, Count) ->
     Count.

@@ -116,8 +116,8 @@ claim(#{name := Name}, _N) ->
 
 %% @private
 -spec handle_continue(start, #state{}) -> {noreply, #state{}}.
-handle_continue(start, State) ->
-    {noreply, go_on(State)}.
+handle_continue(start, #state{lab = #{seed := Seed}} = State) ->
+    {noreply, go_on(tell({seed, Seed}, State))}.
 
 %% @private
 -spec handle_call(term(), gen_server:from(), #state{}) ->

@@ -27,8 +27,10 @@
 %%   `net.ipv6.conf.all.forwarding', at 1. Default: `none'</td></tr>
 %% <tr><td>`all_or_nothing'</td><td>whether a machine that does not start ends the
 %%   lab's start, and all that runs of it. Default: `true'</td></tr>
-%% <tr><td>`seed'</td><td>of all that is random in the lab, an integer. Default: a
-%%   random one</td></tr>
+%% <tr><td>`seed'</td><td>of all that is random in the lab, an integer from 0 to 2^32 - 1:
+%%   links with impairments do the same with the same frames in each run, and each time
+%%   that a machine starts, whatever starts first. Default: a random one, which {@link
+%%   evum_lab:info/1} tells</td></tr>
 %% </table>
 %%
 %% A machine takes the options of {@link evum_machine} but for `name', `owner',

@@ -156,9 +156,10 @@ labs(Config) ->
     end,
     Two = Lab("two.lab", two_machines()),
     ?assertEqual({0, ""}, evum("check " ++ Two)),
-    {0, Up} = evum("up " ++ Two),
+    {0, Up} = evum("up --seed 42 " ++ Two),
     ?assertMatch(match, match(Up, "2 up")),
-    ?assertEqual({0, "two                  running    2 of 2 machines up"}, evum("labs")),
+    ?assertMatch(match, match(Up, "^two: seed 42$")),
+    ?assertEqual({0, "two                  running    2 of 2 machines up, seed 42"}, evum("labs")),
     %% by its name in the lab, or with the lab's
     ?assertMatch({0, "tiny" ++ _}, evum("exec a 'echo tiny'")),
     ?assertMatch({0, "tiny" ++ _}, evum("exec two.a 'echo tiny'")),
@@ -215,7 +216,10 @@ labs(Config) ->
     Failing = Lab("failing.lab", [
         "#{machines => #{a => #{image => tiny, startup => [\"echo so it is; exit 3\"]}, b => #{image => tiny}}}."
     ]),
+    ?assertEqual({1, "evum: the lab: bad option seed: -1"}, evum("up --seed=-1 " ++ Failing)),
     {1, Told} = evum("up " ++ Failing),
+    %% and without a word of it one that can be given the next time
+    ?assertMatch(match, match(Told, "^failing: seed [0-9]+$")),
     ?assertMatch(match, match(Told, "so it is")),
     ?assertEqual({0, ""}, evum("labs")),
     {1, _} = evum("up -k " ++ Failing),

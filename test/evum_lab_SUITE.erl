@@ -19,6 +19,7 @@
     no_machine_at_all/1,
     links_up_and_down/1,
     impairments/1,
+    seed/1,
     power/1,
     add_and_remove/1,
     fewest_steps/1,
@@ -52,6 +53,7 @@ groups() ->
             no_machine_at_all,
             links_up_and_down,
             impairments,
+            seed,
             power,
             add_and_remove,
             fewest_steps,
@@ -297,6 +299,46 @@ rtt(Lab, From, To) ->
     {0, Output} = cmd(Lab, From, ["ping -c 3 -i 0.2 -W 5 ", To]),
     {match, [Min]} = re:run(Output, "= ([0-9]+)\\.", [{capture, [1], binary}]),
     binary_to_integer(Min).
+
+%% Of a seed comes which frames are lost, whoever is plugged in first, and again
+%% after a restart.
+seed(Config) ->
+    Description = fun(Seed, First, Second) ->
+        (triangle(Config))#{
+            seed => Seed,
+            machines := #{First => silent(), Second => (silent())#{depends => [First]}},
+            links := [{{a, eth0}, s, #{loss => 0.3}}, {{b, eth0}, s, #{back => #{loss => 0.2}}}]
+        }
+    end,
+    Lab1 = start(Description(7, a, b)),
+    Arrived = arrived(Lab1),
+    ?assert(length(Arrived) > 5),
+    ?assert(length(Arrived) < 55),
+    ok = evum_lab:restart(Lab1, a),
+    ok = evum_lab:restart(Lab1, b),
+    ?assertEqual(Arrived, arrived(Lab1)),
+    ok = evum_lab:stop(Lab1),
+    Lab2 = start(Description(7, b, a)),
+    ?assertEqual(Arrived, arrived(Lab2)),
+    ok = evum_lab:stop(Lab2),
+    ?assertNotEqual(Arrived, arrived(start(Description(8, a, b)))).
+
+%% A machine that sends nothing by itself, once it knows where the others are.
+silent() ->
+    #{sysctl => #{"net.ipv6.conf.all.disable_ipv6" => 1}}.
+
+%% Which of 60 echo requests were answered, with nothing else under way.
+arrived(Lab) ->
+    lists:foreach(
+        fun({Machine, Other, Address}) ->
+            {0, Mac} = cmd(Lab, Other, "cat /sys/class/net/eth0/address"),
+            ?assertEqual({0, <<>>}, cmd(Lab, Machine, ["arp -s ", Address, " ", string:trim(binary_to_list(Mac))]))
+        end,
+        [{a, b, "10.0.0.2"}, {b, a, "10.0.0.1"}]
+    ),
+    {_, Output} = cmd(Lab, a, "ping -c 60 -i 0.02 -W 1 10.0.0.2"),
+    {match, Numbers} = re:run(Output, "seq=([0-9]+)", [global, {capture, [1], list}]),
+    [list_to_integer(Number) || [Number] <- Numbers].
 
 %% What is killed has its links when it is back.
 power(Config) ->

@@ -47,3 +47,27 @@ directions_test() ->
 elsewhere_test() ->
     ?assertMatch(#{up := false}, evum_lab_wiring:port(id(x, eth0), {switch, <<"a">>}, lab())),
     ?assertMatch(#{up := false}, port(id(x, eth9))).
+
+%% Of a lab's seed come as many as there are ports, the same each time.
+seeds_test() ->
+    Seeds = fun(Lab) ->
+        {ok, OfA, OfB} = evum_lab_wiring:trunk({<<"a">>, <<"b">>}, Lab),
+        Ports = [
+            evum_lab_wiring:port(Port, evum_lab_wiring:segment(Port, Lab), Lab)
+         || Port <- [id(x, eth0), id(y, eth0), id(x, eth1), id(y, eth1)]
+        ],
+        [Seed || #{in := #{seed := Seed}} <- [OfA, OfB | Ports]]
+    end,
+    Of7 = Seeds(lab()),
+    ?assertEqual(6, length(lists:usort(Of7))),
+    ?assertEqual([], [Seed || Seed <- Seeds((lab())#{seed := 8}), lists:member(Seed, Of7)]),
+    %% the switch's own, or the link's: the others stay
+    #{switches := #{<<"a">> := A} = Switches, links := [Wire | Links]} = lab(),
+    OfSwitch = Seeds((lab())#{switches := Switches#{<<"a">> := A#{options := #{seed => 5}}}}),
+    ?assertEqual([true, false, false, false, true, false], differ(Of7, OfSwitch)),
+    Own = maps:map(fun(Key, Way) when Key =:= forth; Key =:= back -> Way#{seed => 5}; (_, V) -> V end, Wire),
+    OfLink = Seeds((lab())#{links := [Own | Links]}),
+    ?assertEqual([false, false, true, true, false, false], differ(Of7, OfLink)),
+    ?assertEqual(6, length(lists:usort(OfLink))).
+
+differ(As, Bs) -> [A =/= B || {A, B} <- lists:zip(As, Bs)].
