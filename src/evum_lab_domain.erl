@@ -66,7 +66,7 @@ loops(Links) ->
     %% one that only those for all carry
     Other = lists:sublist(lists:seq(1, 4094) -- Told, 1),
     Nets = lists:usort([
-        [Ends || {Ends, Config} <- Trunks, evum_vlan:is_member(Vlan, Config)]
+        lists:usort([Ends || {Ends, Config} <- Trunks, evum_vlan:is_member(Vlan, Config)])
      || Vlan <- [0 | Told ++ Other]
     ]),
     lists:usort(lists:append([circles(Net, #{}) || Net <- Nets])).

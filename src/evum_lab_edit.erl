@@ -14,12 +14,17 @@
 canonical(Given) ->
     maps:merge(Given, #{
         machines => named(maps:get(machines, Given, #{})),
-        switches => named(maps:get(switches, Given, #{})),
+        switches => maps:map(fun(_, Options) -> named_vlans(Options) end, named(maps:get(switches, Given, #{}))),
         links => [full_link(Link) || Link <- maps:get(links, Given, [])]
     }).
 
 named(Given) when is_map(Given) -> named(maps:to_list(Given));
 named(Given) -> maps:from_list([{name(Name), Options} || {Name, Options} <- Given]).
+
+named_vlans(#{vlans := Vlans} = Options) ->
+    Options#{vlans := maps:from_list([{link_end(End), Vlan} || {End, Vlan} <- maps:to_list(Vlans)])};
+named_vlans(Options) ->
+    Options.
 
 full_link({A, B}) -> {link_end(A), link_end(B), #{}};
 full_link({A, B, Options}) -> {link_end(A), link_end(B), Options}.
@@ -66,7 +71,7 @@ remove(Given, #{machines := Machines, switches := Switches, links := Links} = De
         true ->
             {ok, Description#{
                 machines := maps:map(fun(_, Options) -> independent(Name, Options) end, maps:remove(Name, Machines)),
-                switches := maps:remove(Name, Switches),
+                switches := with_vlans(fun(_, End) -> not is_of(Name, End) end, maps:remove(Name, Switches)),
                 links := [Link || {A, B, _} = Link <- Links, not is_of(Name, A), not is_of(Name, B)]
             }};
         false ->
@@ -79,6 +84,18 @@ independent(Name, #{depends := Depends} = Options) ->
 independent(_Name, Options) ->
     Options.
 
+%% VLANs are of what is linked.
+with_vlans(Stays, Switches) ->
+    maps:map(
+        fun
+            (Switch, #{vlans := Vlans} = Options) ->
+                Options#{vlans := maps:filter(fun(End, _) -> Stays(Switch, End) end, Vlans)};
+            (_, Options) ->
+                Options
+        end,
+        Switches
+    ).
+
 is_of(Name, {Machine, _}) -> Machine =:= Name;
 is_of(Name, Switch) -> Switch =:= Name.
 
@@ -87,11 +104,13 @@ is_of(Name, Switch) -> Switch =:= Name.
 connect(A, B, Options, #{links := Links} = Description) ->
     {ok, Description#{links := Links ++ [{link_end(A), link_end(B), Options}]}}.
 
-%% @doc Without a link.
+%% @doc Without a link, and the VLAN that a switch has for it.
 -spec disconnect(link_end() | term(), link_end() | term(), description()) ->
     {ok, description()} | {error, [evum_lab_spec:problem()]}.
-disconnect(A, B, Description) ->
-    with_link(A, B, fun(_) -> [] end, Description).
+disconnect(A, B, #{switches := Switches} = Description) ->
+    Ends = lists:sort([link_end(A), link_end(B)]),
+    Left = with_vlans(fun(Switch, End) -> lists:sort([Switch, End]) =/= Ends end, Switches),
+    with_link(A, B, fun(_) -> [] end, Description#{switches := Left}).
 
 %% @doc With other options of a link; those that are not named stay, and those
 %% that are `none' go. `forth' is from the first end that is given here.

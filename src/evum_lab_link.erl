@@ -13,21 +13,16 @@
 parse(Given, Machines, Switches) when is_list(Given) ->
     {Made, Problems} = lists:unzip([link(Link, Machines, Switches) || Link <- Given]),
     Links = lists:append(Made),
-    {Once, Twice} = once(Links),
-    {Links, lists:append(Problems) ++ Twice ++ [{lab, {loop, Names}} || Names <- evum_lab_domain:loops(Once)]};
+    {Links, lists:append(Problems) ++ twice(Links)};
 parse(Given, _Machines, _Switches) ->
     {[], [{lab, {bad_option, links, Given}}]}.
 
-%% An interface is in one link, and two switches are joined by one. The links without
-%% those that join two another time.
-once(Links) ->
+%% An interface is in one link, and two switches are joined by one.
+twice(Links) ->
     Ports = [Port || #{ends := {A, B}} <- Links, Port <- [A, B], is_tuple(Port)],
     Joined = [Ends || #{ends := {A, _} = Ends} <- Links, is_binary(A)],
-    {
-        maps:values(maps:from_list([{Ends, Link} || #{ends := Ends} = Link <- Links])),
-        [{{interface, M, I}, used_twice} || {M, I} <- lists:usort(Ports -- lists:usort(Ports))] ++
-            [{{link, Ends}, used_twice} || Ends <- lists:usort(Joined -- lists:usort(Joined))]
-    }.
+    [{{interface, M, I}, used_twice} || {M, I} <- lists:usort(Ports -- lists:usort(Ports))] ++
+        [{{link, Ends}, used_twice} || Ends <- lists:usort(Joined -- lists:usort(Joined))].
 
 link({A, B}, Machines, Switches) ->
     link({A, B, #{}}, Machines, Switches);

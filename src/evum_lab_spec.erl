@@ -14,7 +14,10 @@
 %% <tr><td>`switches'</td><td>a map of names to maps: options of
 %%   {@link evum_switch_options}, `uplink', `{Kind, Options}' as for
 %%   `evum_switch:uplink/3', `forwards', a list of `{tcp | udp, Host, Guest}' as
-%%   for `evum_switch:forward/4', and `subnet' as of a link</td></tr>
+%%   for `evum_switch:forward/4', `subnet' as of a link, and `vlans', a map: of what is
+%%   linked to it, `{Machine, Interface}' or another switch, to the VLAN there, such as
+%%   10, `{access, 10}' or `{trunk, [10, 20]}' ({@link evum_vlan:config()}). What the
+%%   link's own `port' says goes before that</td></tr>
 %% <tr><td>`links'</td><td>a list of `{End, End}' or `{End, End, Options}'. An
 %%   end is an interface, `{Machine, Interface}', or the name of a
 %%   switch. Switches that are joined make no circle, in any VLAN, but of links that
@@ -177,14 +180,16 @@ parse(Given, Kept) when is_map(Given) ->
     Both = [{{machine, N}, duplicate} || {N, _} <- Machines0, lists:keymember(N, 1, Switches0)],
     {Machines1, P5} = each(fun(N, O) -> machine(N, O, Defaults) end, Machines0),
     {Switches, P6} = each(fun switch/2, Switches0),
-    {Links, P7} = evum_lab_link:parse(maps:get(links, Given, []), Machines1, Switches),
+    {Links0, P7} = evum_lab_link:parse(maps:get(links, Given, []), Machines1, Switches),
+    {Links, P8} = evum_lab_vlan:into_links(Switches0, Links0),
+    Loops = [{lab, {loop, Names}} || Names <- evum_lab_domain:loops(Links)],
     Machines = with_linked(Machines1, Links),
     Long = [
         {{machine, N}, bad_name}
      || Name =/= none, N <- maps:keys(Machines), byte_size(Name) + 1 + byte_size(N) > ?NAME_MAX
     ],
-    {Addressing, P8} = addressing(maps:get(addressing, Given, none)),
-    P9 = [
+    {Addressing, P9} = addressing(maps:get(addressing, Given, none)),
+    P10 = [
         {lab, {bad_option, K, V}}
      || {K, V} <- maps:to_list(maps:with([routing, all_or_nothing, seed], Given)), not is_good(K, V)
     ],
@@ -199,7 +204,8 @@ parse(Given, Kept) when is_map(Given) ->
         seed => maps:get(seed, Given, random)
     },
     Problems =
-        Unknown ++ P1 ++ P2 ++ P3 ++ P4 ++ Both ++ P5 ++ P6 ++ P7 ++ Long ++ P8 ++ P9 ++ depends(Machines),
+        Unknown ++ P1 ++ P2 ++ P3 ++ P4 ++ Both ++ P5 ++ P6 ++ P7 ++ P8 ++ Loops ++ Long ++ P9 ++ P10 ++
+            depends(Machines),
     case Problems of
         [] -> addresses(Lab, Kept);
         _ -> {error, Problems}
@@ -474,7 +480,7 @@ follow(Name, Edges, Seen) ->
 %%% Switches ------------------------------------------------------------------
 
 switch(Name, Given) when is_map(Given) ->
-    Options = maps:without([uplink, forwards, subnet], Given),
+    Options = maps:without([uplink, forwards, subnet, vlans], Given),
     {Good, P1} =
         case evum_switch_options:switch(Options) of
             {ok, _} when not is_map_key(name, Options) -> {Options, []};

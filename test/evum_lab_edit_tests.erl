@@ -59,3 +59,26 @@ directions_test() ->
     ?assertMatch({#{forth := _, back := bad}, _}, Set(A, B, #{back => bad}, D2)),
     {Left, _} = Set(A, B, #{back => none, forth => none}, D2),
     ?assertEqual(#{delay => {1, ms}}, Left).
+
+%% What is unplugged is in no VLAN any more, and what has gone neither.
+vlans_test() ->
+    Base = evum_lab_edit:canonical(#{
+        machines => #{r1 => #{}, r2 => #{}},
+        switches => #{
+            a => #{vlans => #{{"r1", eth0} => 10, {r2, "eth0"} => 20, "b" => {trunk, all}}},
+            b => #{vlans => #{a => {trunk, all}}}
+        },
+        links => [{{r1, eth0}, a}, {{r2, eth0}, a}, {a, b}]
+    }),
+    {R1, R2} = {{<<"r1">>, <<"eth0">>}, {<<"r2">>, <<"eth0">>}},
+    Left = fun({ok, #{switches := Switches} = Description}) ->
+        {ok, _} = evum_lab_spec:parse(Description),
+        maps:map(fun(_, #{vlans := Vlans}) -> Vlans end, Switches)
+    end,
+    All = {trunk, all},
+    {A, B} = {<<"a">>, <<"b">>},
+    ?assertEqual(#{A => #{B => All, R1 => 10, R2 => 20}, B => #{A => All}}, Left({ok, Base})),
+    ?assertEqual(#{A => #{B => All, R2 => 20}, B => #{A => All}}, Left(evum_lab_edit:disconnect(a, {r1, eth0}, Base))),
+    ?assertEqual(#{A => #{R1 => 10, R2 => 20}, B => #{}}, Left(evum_lab_edit:disconnect(b, a, Base))),
+    ?assertEqual(#{A => #{B => All, R1 => 10}, B => #{A => All}}, Left(evum_lab_edit:remove(r2, Base))),
+    ?assertEqual(#{A => #{R1 => 10, R2 => 20}}, Left(evum_lab_edit:remove(b, Base))).

@@ -203,8 +203,52 @@ loops_test_() ->
             Loop([a, b, c, a]),
             Parse([{a, b, Vlan({trunk, [1, 2]})}, {b, c, Vlan({trunk, [2, 3]})}, {a, c, Vlan({trunk, [3], 2})}])
         ),
+        ?_assertMatch(
+            {ok, _},
+            parse(#{
+                switches => #{a => #{vlans => #{b => 10, c => 30}}, b => #{vlans => #{c => 20}}, c => #{}},
+                links => [{a, b}, {b, c}, {c, a}]
+            })
+        ),
         ?_assertEqual(Loop([a, b, c, a]), Parse([{A, B, Vlan({trunk, all})} || {A, B} <- [{a, b}, {b, c}, {a, c}]]))
     ].
+
+%% The VLANs of a switch are those of its ports.
+vlans_test() ->
+    Parse = fun(OfA, OfB) ->
+        parse(#{
+            machines => #{x => #{}, y => #{}, z => #{}},
+            switches => #{a => #{vlans => OfA}, b => #{vlans => OfB, ageing => 1000}},
+            links => [{{x, eth0}, a}, {a, {y, eth0}, #{port => #{mtu => 1500}}}, {b, a}, {{z, eth0}, b, #{port => #{vlan => {access, 7}}}}]
+        })
+    end,
+    {ok, #{links := Links, switches := #{<<"a">> := A}}} = Parse(
+        #{{x, eth0} => 10, {"y", <<"eth0">>} => {access, 20}, b => {trunk, [20, 10]}},
+        #{{z, eth0} => 20, a => {trunk, [10, 20], none}}
+    ),
+    ?assertEqual(
+        [
+            #{vlan => {access, 10}},
+            #{vlan => {access, 20}, mtu => 1500},
+            #{vlan => {trunk, [10, 20], none}},
+            #{vlan => {access, 7}}
+        ],
+        [Port || #{port := Port} <- Links]
+    ),
+    ?assertNot(is_map_key(vlans, A)),
+    Bad = fun(OfA, OfB) ->
+        {error, Problems} = Parse(OfA, OfB),
+        Problems
+    end,
+    Switch = fun(Name, Given) -> [{{switch, Name}, {bad_option, vlans, Given}}] end,
+    ?assertEqual(Switch(<<"a">>, 10), Bad(10, #{})),
+    ?assertEqual(Switch(<<"a">>, {{x, eth0}, 5000}), Bad(#{{x, eth0} => 5000}, #{})),
+    ?assertEqual(Switch(<<"b">>, {a, {trunk, []}}), Bad(#{}, #{a => {trunk, []}})),
+    ?assertEqual(Switch(<<"a">>, {7, 10}), Bad(#{7 => 10}, #{})),
+    ?assertEqual(Switch(<<"b">>, {a, 11}), Bad(#{b => 10}, #{a => 11})),
+    ?assertEqual([{{link, {{x, eth1}, <<"a">>}}, no_link}], Bad(#{{x, eth1} => 10}, #{})),
+    ?assertEqual([{{link, {x, <<"a">>}}, no_link}], Bad(#{x => 10}, #{})),
+    ?assertEqual([{{link, {{x, eth0}, <<"b">>}}, no_link}], Bad(#{}, #{{x, eth0} => 10})).
 
 %% There is a circle where links are more than it takes to join what they join.
 loops_property_test() ->
@@ -284,7 +328,7 @@ description() ->
             Pairs,
             list(oneof([
                 {machines, names(machine_options())},
-                {switches, names(oneof([#{}, thing()]))},
+                {switches, names(oneof([#{}, #{vlans => thing()}, #{vlans => #{{a, eth0} => thing(), thing() => 10}}, thing()]))},
                 {links, oneof([list(some_link()), thing()])},
                 {defaults, oneof([#{}, thing()])},
                 {addressing, oneof([{ipv4, "10.0.0.0/8"}, {ipv4, "10.0.0.0/31"}, {ipv6, "fd00::/48"}, thing()])},
