@@ -196,21 +196,29 @@ trunk(A, B, #net{segments = Segments} = Net) ->
     case evum_switch:listen(PidA, trunk, Socket) of
         {ok, Listener, _} ->
             Joined = evum_switch:connect(PidB, trunk, Socket),
-            Joined1 = accepted(Joined, A, B, PidA, Net),
+            Joined1 = both_up(Joined, {A, PidA}, {B, PidB}, Net),
             ok = evum_switch:unlisten(PidA, Listener),
             Joined1;
         {error, _} = Error ->
             Error
     end.
 
-accepted({ok, PortB}, A, B, PidA, #net{trunks = Trunks} = Net) ->
-    receive
-        {evum_switch, PidA, {port_up, {PortA, trunk, _}} = What} ->
-            {ok, event(PidA, What, Net#net{trunks = Trunks#{{A, B} => {PortA, PortB}}})}
-    after ?TRUNK_TIMEOUT -> {error, {trunk, timeout}}
+%% Both ports are waited for: that of one link must not be taken for that of the next.
+both_up({ok, PortB}, {A, PidA}, {B, PidB}, #net{trunks = Trunks} = Net) ->
+    case {port_up(PidB, PortB), port_up(PidA, any)} of
+        {{ok, _, UpB}, {ok, PortA, UpA}} ->
+            {ok, event(PidA, UpA, event(PidB, UpB, Net#net{trunks = Trunks#{{A, B} => {PortA, PortB}}}))};
+        _ ->
+            {error, {trunk, timeout}}
     end;
-accepted({error, _} = Error, _A, _B, _PidA, _Net) ->
+both_up({error, _} = Error, _A, _B, _Net) ->
     Error.
+
+port_up(Pid, Wanted) ->
+    receive
+        {evum_switch, Pid, {port_up, {Port, trunk, _}} = Up} when Wanted =:= any; Port =:= Wanted -> {ok, Port, Up}
+    after ?TRUNK_TIMEOUT -> timeout
+    end.
 
 %% @doc Part two switches.
 -spec untrunk({evum_lab_spec:name(), evum_lab_spec:name()}, net()) -> net().

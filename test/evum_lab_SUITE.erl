@@ -25,6 +25,7 @@
     fewest_steps/1,
     moved_cable/1,
     two_switches/1,
+    switches_in_line/1,
     bonded_links/1,
     partition/1,
     partition_behind_routers/1,
@@ -59,6 +60,7 @@ groups() ->
             fewest_steps,
             moved_cable,
             two_switches,
+            switches_in_line,
             bonded_links,
             partition,
             partition_behind_routers,
@@ -441,6 +443,36 @@ two_switches(Config) ->
     ?assert(reaches(Lab, c, "b")),
     ok = evum_lab:disconnect(Lab, s, t),
     ?assert(is_cut_off(Lab, a, "c")).
+
+%% Of each link the port is known, at either switch.
+switches_in_line(_Config) ->
+    Names = [<<"a">>, <<"b">>, <<"c">>, <<"d">>],
+    Net = lists:foldl(
+        fun(Name, Acc) ->
+            {ok, Opened} = evum_lab_net:open({switch, Name}, #{options => #{}, subnet => auto, forwards => []}, Acc),
+            Opened
+        end,
+        evum_lab_net:new(<<"line">>, 1),
+        Names
+    ),
+    Joined = lists:foldl(
+        fun({A, B}, Acc) ->
+            {ok, More} = evum_lab_net:trunk(A, B, Acc),
+            More
+        end,
+        Net,
+        lists:zip(lists:droplast(Names), tl(Names))
+    ),
+    Known = [
+        {Name, Port}
+     || {{A, B}, {PortA, PortB}} <- maps:to_list(evum_lab_net:trunks(Joined)), {Name, Port} <- [{A, PortA}, {B, PortB}]
+    ],
+    There = [
+        {Name, Id}
+     || Name <- Names, {ok, Switch} <- [evum_lab_net:switch({switch, Name}, Joined)], #{id := Id} <- evum_switch:ports(Switch)
+    ],
+    ?assertEqual(There, lists:sort(Known)),
+    [] = evum_lab_net:segments(evum_lab_net:close(Joined)).
 
 %% Two links as one, by LACP (802.1AX), which wants to know their speed; one of
 %% them may go.
