@@ -485,16 +485,16 @@ where_ports(#state{machines = Machines, net = Net} = State) ->
         {ok, Switch} <- [evum_lab_net:switch(Home, Net)]
     ].
 
+%% Those that go down before those that come up, lest frames go round in between.
 trunk_ports(#state{lab = Lab, net = Net} = State) ->
-    maps:fold(
-        fun({A, B} = Ends, {PortA, PortB}, Acc) ->
-            case evum_lab_wiring:trunk(Ends, Lab) of
-                {ok, OfA, OfB} -> set({switch, A}, PortA, OfA, set({switch, B}, PortB, OfB, Acc));
-                error -> Acc
-            end
-        end,
-        State,
-        evum_lab_net:trunks(Net)
+    Ports = [
+        {Up, {switch, Name}, Port, Setting}
+     || {{A, B} = Ends, {PortA, PortB}} <- maps:to_list(evum_lab_net:trunks(Net)),
+        {ok, OfA, OfB} <- [evum_lab_wiring:trunk(Ends, Lab)],
+        {Name, Port, #{up := Up} = Setting} <- [{A, PortA, OfA}, {B, PortB, OfB}]
+    ],
+    lists:foldl(
+        fun({_, Segment, Port, Setting}, Acc) -> set(Segment, Port, Setting, Acc) end, State, lists:keysort(1, Ports)
     ).
 
 set(Segment, Port, Setting, #state{net = Net} = State) ->

@@ -26,6 +26,7 @@
     moved_cable/1,
     two_switches/1,
     switches_in_line/1,
+    spare_link/1,
     bonded_links/1,
     partition/1,
     partition_behind_routers/1,
@@ -61,6 +62,7 @@ groups() ->
             moved_cable,
             two_switches,
             switches_in_line,
+            spare_link,
             bonded_links,
             partition,
             partition_behind_routers,
@@ -473,6 +475,29 @@ switches_in_line(_Config) ->
     ],
     ?assertEqual(There, lists:sort(Known)),
     [] = evum_lab_net:segments(evum_lab_net:close(Joined)).
+
+%% A circle of switches is open at one link, and at no time at none.
+spare_link(_Config) ->
+    Ring = fun(Spare) ->
+        #{
+            switches => #{a => #{}, b => #{}, c => #{}},
+            links => [{A, B, #{up => {A, B} =/= Spare}} || {A, B} <- [{a, b}, {b, c}, {a, c}]]
+        }
+    end,
+    Lab = start(Ring({a, b})),
+    erlang:trace_pattern({evum_switch, set_port, 3}, true, []),
+    1 = erlang:trace(Lab, true, [call]),
+    ok = evum_lab:apply(Lab, Ring({b, c})),
+    ok = evum_lab:apply(Lab, Ring({a, b})),
+    Set = [
+        receive
+            {trace, Lab, call, {evum_switch, set_port, [_, _, #{up := Up}]}} -> Up
+        after 5000 -> nothing
+        end
+     || _ <- lists:seq(1, 8)
+    ],
+    1 = erlang:trace(Lab, false, [call]),
+    ?assertEqual([false, false, true, true, false, false, true, true], Set).
 
 %% Two links as one, by LACP (802.1AX), which wants to know their speed; one of
 %% them may go.
