@@ -33,6 +33,8 @@ link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options)
     case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
         {{ok, Same}, {ok, Same}} when is_binary(Same) ->
             {[], [{{link, Given}, {loop, [Same, Same]}} | P1]};
+        {{ok, {_, _}}, {ok, {_, _}}} when is_map_key(port, Options) ->
+            {[], [{{link, Given}, {bad_option, port, maps:get(port, Options)}} | P1]};
         {{ok, A}, {ok, B}} ->
             Link = #{
                 ends => {A, B},

@@ -59,8 +59,8 @@
 %% </table>
 %%
 %% Options of a link: `up' (default: `true'); `subnet', `"10.1.0.0/24"', `none', or
-%% `auto', what `addressing' gives (the default); `port', options of
-%% `evum_switch:set_port/3' for the switch's port, such as its VLANs; and
+%% `auto', what `addressing' gives (the default); `port', where an end is a switch: options
+%% of `evum_switch:set_port/3' for its port, such as VLANs, but for `up'; and
 %% impairments, in both directions: those of {@link evum_impair}. `forth' and `back' are
 %% maps of impairments from the first end to the second, and from the second to the
 %% first: they go before those of both directions, `none' being one that is not there.

@@ -123,6 +123,7 @@ all_at_once_test() ->
             {{r1, eth3}, a, #{delay => much}},
             {{r1, eth4}, a, #{port => #{vlan => {access, 5000}}}},
             {{r1, eth5}, a, #{port => #{up => false}}},
+            {{r1, eth6}, {r3, eth6}, #{port => #{mtu => 1400}}},
             {"a", a},
             bad
         ],
@@ -150,6 +151,7 @@ all_at_once_test() ->
         {{link, {{r1, eth3}, a, #{delay => much}}}, {bad_option, delay, much}},
         {{link, {{r1, eth4}, a, #{port => #{vlan => {access, 5000}}}}}, {bad_option, vlan, {access, 5000}}},
         {{link, {{r1, eth5}, a, #{port => #{up => false}}}}, {bad_option, port, #{up => false}}},
+        {{link, {{r1, eth6}, {r3, eth6}, #{port => #{mtu => 1400}}}}, {bad_option, port, #{mtu => 1400}}},
         {{link, {"a", a, #{}}}, {loop, [<<"a">>, <<"a">>]}},
         {{link, bad}, {bad_option, link, bad}}
     ],
