@@ -43,7 +43,7 @@
 %% <tr><td>`cpu'</td><td>the host's CPUs that the machine runs on: `auto', one,
 %%   the least used; `any'; a number; or a list. Default: `auto'</td></tr>
 %% <tr><td>`cpus'</td><td>how many CPUs the machine has. More than one need a
-%%   kernel with SMP (`make kernel-smp'). Default: 1</td></tr>
+%%   kernel with SMP (`make kernel-smp'), and `isolation' that is `fast'. Default: 1</td></tr>
 %% <tr><td>`isolation'</td><td>`fast': programs in the machine may read and write
 %%   all of its memory, where the kernel has seccomp mode; `strict': they may not.
 %%   Default: `fast'</td></tr>

@@ -80,6 +80,10 @@ cpu(Config) ->
     ?assertEqual(Allowed, cpus_of(evum_test:start(Config, #{switch => none, cpu => any}))),
     ?assertEqual([First], cpus_of(evum_test:start(Config, #{switch => none, cpu => First}))),
     ?assertEqual(Allowed, cpus_of(evum_test:start(Config, #{switch => none, cpu => Allowed}))),
+    %% those that were told theirs count: what is left is taken
+    [_ = evum_test:start(Config, #{switch => none, cpu => First}) || _ <- lists:seq(1, 3)],
+    length(Allowed) > 1 andalso
+        ?assertNotEqual([First], cpus_of(evum_test:start(Config, #{switch => none}))),
     [
         ?assertEqual({error, {bad_option, cpu, Bad}}, evum:start(#{cpu => Bad}))
      || Bad <- [9999, -1, [First, 9999], some, []]

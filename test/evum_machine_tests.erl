@@ -17,7 +17,8 @@ bad_options_test_() ->
             {mac, <<"ff:ff:ff:ff:ff:ff">>},
             {mac, "00:00:00:00:00:00"},
             {mac, "02:00:00:00:00"},
-            {mac, "02:00:00:00:00:0g"},
+            {name, "two words"},
+            {name, "r1\n"},
             {mac, <<1, 2, 3, 4, 5, 6>>},
             {mac, {2, 0, 0, 0, 0, 1}},
             {root, "/does/not/exist"},
@@ -257,7 +258,8 @@ vhost_test() ->
 %% What depends on the kernel's version, and on what is known of it.
 kernel_options_test_() ->
     {ok, Fast} = evum_machine:describe(#{cpu => any}),
-    {ok, Strict} = evum_machine:describe(#{isolation => strict, cpus => 4}),
+    {ok, Strict} = evum_machine:describe(#{isolation => strict}),
+    {ok, Four} = evum_machine:describe(#{cpus => 4}),
     Old = kernel([]),
     New = Old#{version := <<"7.2.1">>, lpj => {ok, 4711}},
     Argv = fun(#{cpu := Cpu} = Machine, Kernel) ->
@@ -277,10 +279,14 @@ kernel_options_test_() ->
         ?_assert(Has(<<"seccomp=off">>, Argv(Strict, New))),
         ?_assertNot(Has(<<"seccomp=off">>, Argv(Strict, Old))),
         ?_assert(Has(<<"lpj=4711">>, Argv(Fast, New))),
-        ?_assert(Has(<<"ncpus=4">>, Argv(Strict, New))),
+        ?_assert(Has(<<"ncpus=4">>, Argv(Four, New))),
+        ?_assertEqual(
+            {error, {bad_option, isolation, strict}},
+            evum_machine:describe(#{isolation => strict, cpus => 2})
+        ),
         ?_assertEqual(
             {error, {bad_option, cpus, 4}},
-            evum_machine:with_kernel(Strict, kernel([<<"UML_NET_VECTOR">>]))
+            evum_machine:with_kernel(Four, kernel([<<"UML_NET_VECTOR">>]))
         )
     ].
 

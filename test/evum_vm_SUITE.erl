@@ -433,6 +433,8 @@ pings(R1, A1, R2, A2) ->
         Prompt <- [<<"root@(none):/# ping -w 5 -c 1 ">>]
     ],
     ?assertMatch({error, {bad_address, _}}, evum:ping(R1, "1.2.3.4; reboot")),
+    ?assertMatch({error, {bad_address, _}}, evum:ping(R1, "1.2.3.4\n")),
+    ?assertMatch({error, {bad_address, _}}, evum:ping(R1, "-f")),
     ?assertMatch({error, {bad_address, _}}, evum:ping(R1, {1, 2, 3})),
     ?assertMatch({error, {bad_address, "x"}}, evum:ifconfig(R1, {"x", "y", "z"})).
 
