@@ -38,9 +38,9 @@ do("link", [Port | Words], _, Io) ->
 do("partition", Given, Options, Io) ->
     Groups = [string:lexemes(Group, ",") || Group <- Given],
     case {Options, Groups} of
-        {#{one_way := true}, [From, To]} -> partition(From ++ To, {one_way, From, To}, Io);
+        {#{one_way := true}, [_, _]} -> partition(Groups, fun([From, To]) -> {one_way, From, To} end, Io);
         {#{one_way := true}, _} -> evum_cli_io:err(Io, "evum partition: --one-way is of two groups\n", ?WRONG);
-        _ -> partition(lists:append(Groups), Groups, Io)
+        _ -> partition(Groups, fun(Members) -> Members end, Io)
     end;
 do("heal", Names, _, Io) ->
     with_lab(Names, Io, fun(Lab, _) -> done(evum_lab:heal(Lab), Io) end);
@@ -84,7 +84,7 @@ up(Path, Options, Io) ->
     end.
 
 described(Map, Path, Options) ->
-    Own = maps:merge(#{name => filename:rootname(filename:basename(Path))}, Map),
+    Own = maps:merge(#{name => evum_lab_name:of_path(Path)}, Map),
     maps:merge(
         Own,
         maps:from_list(
@@ -182,7 +182,7 @@ impairments_of(Words) ->
 link(Given, Options, Io) ->
     case string:split(Given, ":", trailing) of
         [Name, Interface] ->
-            with_member(Name, Io, fun(Lab, Machine) ->
+            with_members([Name], Io, fun(Lab, #{Name := Machine}) ->
                 case [Ends || Ends <- evum_lab:links(Lab), is_end({Machine, Interface}, Ends)] of
                     [Ends] -> done(set_link(Lab, {Machine, Interface}, Ends, Options), Io);
                     [] -> evum_cli_io:failed(Io, "~ts: there is no link", [Given])
@@ -205,24 +205,40 @@ set_link(Lab, Interface, {A, B}, Options) ->
 binary_end({Machine, Interface}) ->
     {unicode:characters_to_binary(Machine), unicode:characters_to_binary(Interface)}.
 
-%% The lab of a machine, `NAME' or `LAB.NAME', and its name there.
-with_member(Name, Io, Fun) ->
-    Found = [
-        {Lab, Member}
-     || #{lab := Lab, name := LabName, machines := Machines} <- infos(),
-        Member <- [unicode:characters_to_list(M) || M <- maps:keys(Machines)],
-        lists:member(Name, [Member, unicode:characters_to_list(LabName) ++ "." ++ Member])
-    ],
-    case Found of
-        [{Lab, Member}] -> Fun(Lab, Member);
-        [] -> evum_cli_io:not_here(Io, "machine", Name);
-        _ -> evum_cli_io:err(Io, ["evum: which ", Name, "? It takes LAB.NAME\n"], ?WRONG)
+%% The lab that has all these machines, each `NAME' or `LAB.NAME', and their names
+%% there.
+with_members(Names, Io, Fun) ->
+    Labs = [{Lab, members(Names, Info)} || #{lab := Lab} = Info <- infos()],
+    case [Found || {_, Members} = Found <- Labs, map_size(Members) =:= length(lists:usort(Names))] of
+        [{Lab, Members}] ->
+            Fun(Lab, Members);
+        [] ->
+            case [Name || Name <- Names, not lists:any(fun({_, Members}) -> is_map_key(Name, Members) end, Labs)] of
+                [Nowhere | _] -> evum_cli_io:not_here(Io, "machine", Nowhere);
+                [] -> evum_cli_io:err(Io, ["evum: ", lists:join(", ", Names), " are of no one lab\n"], ?WRONG)
+            end;
+        [_ | _] ->
+            evum_cli_io:err(Io, ["evum: which ", hd(Names), "? It takes LAB.NAME\n"], ?WRONG)
     end.
 
-partition([First | _], Partition, Io) ->
-    with_member(First, Io, fun(Lab, _) -> done(evum_lab:partition(Lab, Partition), Io) end);
-partition([], _, Io) ->
-    evum_cli_io:err(Io, "evum partition: it needs names of machines\n", ?WRONG).
+members(Names, #{name := LabName, machines := Machines}) ->
+    Prefix = unicode:characters_to_list(LabName) ++ ".",
+    All = [unicode:characters_to_list(Machine) || Machine <- maps:keys(Machines)],
+    maps:from_list(
+        [{Name, Member} || Name <- Names, Member <- All, Name =:= Prefix ++ Member] ++
+            [{Name, Name} || Name <- Names, lists:member(Name, All)]
+    ).
+
+partition(Groups, Shape, Io) ->
+    case lists:append(Groups) of
+        [] ->
+            evum_cli_io:err(Io, "evum partition: it needs names of machines\n", ?WRONG);
+        Names ->
+            with_members(Names, Io, fun(Lab, Members) ->
+                Partition = Shape([[maps:get(Name, Members) || Name <- Group] || Group <- Groups]),
+                done(evum_lab:partition(Lab, Partition), Io)
+            end)
+    end.
 
 %%% The picture -------------------------------------------------------------------
 

@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
-    [machines, exec_status, exec_output, exec_input, exec_is_left, door_closes, wrong_calls, host, completions, labs, readme, a_node_of_its_own].
+    [machines, exec_status, exec_output, exec_input, exec_is_left, door_closes, wrong_calls, host, completions, labs, lab_names, readme, a_node_of_its_own].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -197,10 +197,25 @@ labs(Config) ->
     {0, Dot} = evum("graph --dot"),
     ?assertMatch(match, match(Dot, "^(strict )?graph ")),
     {0, "<svg " ++ _} = evum("graph two"),
+    %% nothing passes, and that is told
+    {0, Rates} = evum("graph --dot --rates"),
+    ?assertMatch(match, match(Rates, "bit/s")),
     ?assertMatch({0, "<svg " ++ _}, evum("graph " ++ Two)),
     ?assertMatch({3, _}, evum("graph nobody")),
     %% a second one of the same machines, under another name
     {0, _} = evum("up --name=deux " ++ Two),
+    ?assertMatch({2, "evum: which a? It takes LAB.NAME" ++ _}, evum("partition a b")),
+    ?assertEqual({0, ""}, evum("partition two.a two.b")),
+    ?assertMatch({1, _}, evum("ping-all two")),
+    ?assertMatch({0, _}, evum("ping-all deux")),
+    %% one name is enough to tell which lab
+    ?assertEqual({0, ""}, evum("partition deux.a b")),
+    ?assertMatch({1, _}, evum("ping-all deux")),
+    ?assertEqual({0, ""}, evum("heal deux")),
+    ?assertEqual({2, "evum: two.a, deux.b are of no one lab"}, evum("partition two.a deux.b")),
+    ?assertEqual({3, "evum: there is no machine two.z: evum ls"}, evum("partition two.a two.z")),
+    ?assertEqual({0, ""}, evum("partition --one-way two.a two.b")),
+    ?assertMatch({1, _}, evum("ping-all two")),
     ?assertEqual({2, "evum: which one of deux, two?"}, sorted(evum("down"))),
     ?assertMatch({2, "evum: which a? It takes LAB.NAME" ++ _}, evum("link a:eth0 up")),
     ?assertEqual({0, ""}, evum("down two")),
@@ -232,6 +247,16 @@ ways(Name) ->
     [Lab] = [Lab || Lab <- evum_lab:list(), #{name := N} <- [evum_lab:info(Lab)], N =:= Name],
     {ok, _, #{links := [#{forth := Forth, back := Back}]}} = gen_server:call(Lab, description),
     {Forth, Back}.
+
+%% A lab is called after its folder, whatever that is called.
+lab_names(Config) ->
+    Folder = filename:join(?config(priv_dir, Config), "My Lab"),
+    ok = filelib:ensure_dir(Folder ++ "/x"),
+    ok = file:write_file(Folder ++ "/lab.conf", "pc1[0]=A\npc1[image]=tiny\n"),
+    {0, _} = sh("cd '" ++ Folder ++ "' && evum up ."),
+    ?assertMatch({0, "My-Lab " ++ _}, evum("labs")),
+    ?assertEqual({0, "there"}, evum("exec My-Lab.pc1 echo there")),
+    ?assertEqual({0, ""}, evum("down My-Lab")).
 
 %% The commands of the README, as they stand there.
 readme(_Config) ->
@@ -300,6 +325,11 @@ host(_Config) ->
     ?assertMatch(match, match(Images, "^tiny +tiny +built ")),
     {0, Tiny} = evum("image tiny"),
     ?assertMatch(match, match(Tiny, "^path +/.*tiny\\.cpio$")),
+    ?assertMatch({1, "evum: image tiny: {no_checksum," ++ _}, evum("image --verify tiny")),
+    [
+        ?assertEqual({0, binary_to_list(Name) ++ ": as it was made"}, evum("image --verify " ++ binary_to_list(Name)))
+     || #{name := <<"debian">> = Name} <- evum_image:list()
+    ],
     {1, None} = evum("image no-such-image"),
     ?assertMatch(match, match(None, "^evum: image no-such-image: ")).
 
