@@ -19,12 +19,14 @@
 %% The lab is `lab' of the configuration. What is kept is in a folder of the
 %% configuration's `priv_dir' that has the case's name, `SWITCH.pcapng', `MACHINE.console' and
 %% `lab.term'; the log says where. With one lab for the suite, captures are of all
-%% the suite, and kept where any case failed.
+%% the suite, and kept where any case failed. The same is kept where `init_per_suite' or
+%% `init_per_testcase' fails.
 -module(evum_ct).
 
 -export([id/1, init/2]).
--export([pre_init_per_suite/3, post_end_per_suite/4]).
--export([pre_init_per_testcase/4, post_end_per_testcase/5]).
+-export([pre_init_per_suite/3, post_init_per_suite/4, post_end_per_suite/4]).
+-export([pre_init_per_testcase/4, post_init_per_testcase/5, post_end_per_testcase/5]).
+-export([terminate/1]).
 
 -record(state, {
     lab :: evum_lab:description() | fun((list()) -> evum_lab:description()),
@@ -58,6 +60,11 @@ pre_init_per_suite(_Suite, Config, State) ->
     {Config, State}.
 
 %% @private
+-spec post_init_per_suite(atom(), list(), term(), #state{}) -> {term(), #state{}}.
+post_init_per_suite(_Suite, _Config, Return, State) ->
+    {Return, begun(Return, State)}.
+
+%% @private
 -spec post_end_per_suite(atom(), list(), term(), #state{}) -> {term(), #state{}}.
 post_end_per_suite(_Suite, _Config, Return, State) ->
     {Return, tidy(stop(State))}.
@@ -70,32 +77,64 @@ pre_init_per_testcase(_Suite, _Case, Config, State) ->
     {Config, State}.
 
 %% @private
+-spec post_init_per_testcase(atom(), atom(), list(), term(), #state{}) -> {term(), #state{}}.
+post_init_per_testcase(_Suite, _Case, _Config, Return, #state{each = testcase} = State) ->
+    {Return, begun(Return, State)};
+post_init_per_testcase(_Suite, Case, _Config, Return, State) ->
+    case outcome(Return) of
+        failed -> {Return, kept(own_folder(Case, State), State)};
+        _ -> {Return, State}
+    end.
+
+%% @private
 -spec post_end_per_testcase(atom(), atom(), list(), term(), #state{}) -> {term(), #state{}}.
-post_end_per_testcase(_Suite, _Case, _Config, Return, #state{running = none} = State) ->
-    {Return, State};
-post_end_per_testcase(_Suite, Case, Config, Return, #state{each = Each, folder = Folder} = State) ->
-    Own =
-        case Each of
-            suite -> filename:join(Folder, atom_to_list(Case));
-            testcase -> Folder
-        end,
+post_end_per_testcase(_Suite, Case, Config, Return, #state{each = Each} = State) ->
     State1 =
         case proplists:get_value(tc_status, Config, ok) of
-            {failed, _} ->
-                collect(Own, State),
-                io:format("the lab's captures, consoles and seed are in ~ts~n", [Folder]),
-                State#state{failed = true};
-            _ ->
-                State
+            {failed, _} -> kept(own_folder(Case, State), State);
+            _ -> State
         end,
     case Each of
         suite -> {Return, State1};
         testcase -> {Return, tidy(stop(State1))}
     end.
 
+%% @private
+%% One runs still where a function above failed.
+-spec terminate(#state{}) -> ok.
+terminate(State) ->
+    _ = stop(State),
+    ok.
+
 %%% ---------------------------------------------------------------------------
 
-start(Name, Config, #state{lab = Lab} = State) ->
+%% Common Test calls no end function where that of init failed.
+begun(Return, #state{folder = Folder} = State) ->
+    case outcome(Return) of
+        good -> State;
+        skipped -> tidy(stop(State));
+        failed -> tidy(stop(kept(Folder, State)))
+    end.
+
+outcome({skip, {failed, _}}) -> failed;
+outcome({Skip, _}) when Skip =:= skip; Skip =:= skip_and_save -> skipped;
+outcome(Return) when is_tuple(Return) -> failed;
+outcome(_) -> good.
+
+%% With one lab for the suite, each case that failed has a folder in that of the suite.
+own_folder(_Case, #state{folder = none}) -> none;
+own_folder(Case, #state{each = suite, folder = Folder}) -> filename:join(Folder, atom_to_list(Case));
+own_folder(_Case, #state{folder = Folder}) -> Folder.
+
+kept(_Own, #state{running = none} = State) ->
+    State;
+kept(Own, #state{folder = Folder} = State) ->
+    collect(Own, State),
+    io:format("the lab's captures, consoles and seed are in ~ts~n", [Folder]),
+    State#state{failed = true}.
+
+start(Name, Config, Before) ->
+    #state{lab = Lab} = State = stop(Before),
     Description =
         case is_function(Lab, 1) of
             true -> Lab(Config);
@@ -130,8 +169,6 @@ capture_file(Folder, Name) ->
     filename:join(Folder, <<(binary:replace(Name, [<<":">>, <<"/">>], <<"_">>, [global]))/binary, ".pcapng">>).
 
 %% Consoles and the seed.
-collect(_Folder, #state{running = none}) ->
-    ok;
 collect(Folder, #state{running = Lab}) ->
     ok = filelib:ensure_dir(filename:join(Folder, "x")),
     case evum_lab:info(Lab) of
