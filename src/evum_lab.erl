@@ -62,14 +62,10 @@ load(Description) ->
     {ok, Description}.
 
 parse(Map, Kept) ->
-    case evum_lab_spec:parse(Map, Kept) of
-        {ok, Lab} ->
-            case evum_lab_machine:problems(Lab) of
-                [] -> {ok, Lab};
-                Problems -> {error, Problems}
-            end;
-        {error, _} = Error ->
-            Error
+    {Lab, Problems} = evum_lab_spec:partly(Map, Kept),
+    case Problems ++ evum_lab_machine:problems(Lab) of
+        [] -> {ok, Lab};
+        All -> {error, All}
     end.
 
 %% @doc Write a description in another format: `{kathara, Folder}', a folder of

@@ -28,17 +28,21 @@ plan(#{addressing := Addressing} = Lab, Kept) ->
         {subnets(Domain, Lab), Ports, [Port || Port <- Ports, given(Port, Lab) =:= []]}
      || {Domain, Ports} <- evum_lab_domain:all(Lab)
     ],
-    lists:foldl(
-        fun
-            (Family, {ok, Acc}) ->
-                Pool = proplists:get_value(Family, Addressing, none),
-                family(Family, Pool, Domains, Kept, Lab, Acc);
-            (_Family, Error) ->
-                Error
+    {Planned, Problems} = lists:foldl(
+        fun(Family, {Acc, Wrong}) ->
+            Pool = proplists:get_value(Family, Addressing, none),
+            case family(Family, Pool, Domains, Kept, Lab, Acc) of
+                {ok, Lab1} -> {Lab1, Wrong};
+                {error, More} -> {Acc, Wrong ++ More}
+            end
         end,
-        {ok, Lab},
+        {Lab, []},
         [ipv4, ipv6]
-    ).
+    ),
+    case Problems of
+        [] -> {ok, Planned};
+        _ -> {error, Problems}
+    end.
 
 %% @doc What a lab's interfaces have.
 -spec kept(evum_lab_spec:lab()) -> kept().
@@ -196,14 +200,20 @@ take([{Ports, Needy} | Rest] = New, Next, Step, End, {Family, Length} = Kind, Ta
     end.
 
 hosts(Family, Chosen, Kept, Lab, Acc) ->
-    lists:foldl(
-        fun
-            (_, {error, _} = Error) -> Error;
-            ({Network, Ports, Needy}, {ok, Lab1}) -> domain(Family, Network, Ports, Needy, Kept, Lab, Lab1)
+    {Given, Problems} = lists:foldl(
+        fun({Network, Ports, Needy}, {Lab1, Wrong}) ->
+            case domain(Family, Network, Ports, Needy, Kept, Lab, Lab1) of
+                {ok, Lab2} -> {Lab2, Wrong};
+                {error, More} -> {Lab1, Wrong ++ More}
+            end
         end,
-        {ok, Acc},
+        {Acc, []},
         Chosen
-    ).
+    ),
+    case Problems of
+        [] -> {ok, Given};
+        _ -> {error, Problems}
+    end.
 
 domain(Family, {Base, Length} = Network, Ports, Needy, Kept, Lab, Acc) ->
     First = Base + 1,

@@ -34,10 +34,11 @@ interface(Machine, Name, Given) when is_map(Given) ->
         {Thing, {bad_option, K, V}}
      || {K, V} <- maps:to_list(maps:without([mac, addresses, mtu], Given))
     ],
+    #{mac := Own} = Default = default(Machine, Name),
     {Mac, P1} =
         case mac(maps:get(mac, Given, random), Machine, Name) of
             {ok, Text} -> {Text, []};
-            error -> {<<>>, [{Thing, {bad_option, mac, maps:get(mac, Given)}}]}
+            error -> {Own, [{Thing, {bad_option, mac, maps:get(mac, Given)}}]}
         end,
     P2 =
         case evum_netconf:plan(#{Name => maps:with([addresses, mtu], Given)}) of
@@ -45,8 +46,8 @@ interface(Machine, Name, Given) when is_map(Given) ->
             {error, {bad_option, _, #{}}} -> [{Thing, {bad_option, interface, maps:remove(mac, Given)}}];
             {error, {bad_option, _, Bad}} -> [{Thing, {bad_address, Bad}}]
         end,
-    Addresses = maps:get(addresses, Given, []),
-    {(maps:with([mtu], Given))#{mac => Mac, addresses => Addresses}, Unknown ++ P1 ++ P2};
+    Good = maps:merge(Default, maps:with([addresses || P2 =:= []] ++ [mtu || P2 =:= []], Given)),
+    {Good#{mac := Mac}, Unknown ++ P1 ++ P2};
 interface(Machine, Name, Given) ->
     {default(Machine, Name), [{{interface, Machine, Name}, {bad_option, interface, Given}}]}.
 

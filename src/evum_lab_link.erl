@@ -13,7 +13,7 @@
 parse(Given, Machines, Switches) when is_list(Given) ->
     {Made, Problems} = lists:unzip([link(Link, Machines, Switches) || Link <- Given]),
     Links = lists:append(Made),
-    {Links, lists:append(Problems) ++ twice(Links)};
+    {first_uses(Links, []), lists:append(Problems) ++ twice(Links)};
 parse(Given, _Machines, _Switches) ->
     {[], [{lab, {bad_option, links, Given}}]}.
 
@@ -24,27 +24,41 @@ twice(Links) ->
     [{{interface, M, I}, used_twice} || {M, I} <- lists:usort(Ports -- lists:usort(Ports))] ++
         [{{link, Ends}, used_twice} || Ends <- lists:usort(Joined -- lists:usort(Joined))].
 
+%% Without those links whose ends others have already.
+first_uses([], _Used) ->
+    [];
+first_uses([#{ends := Ends} = Link | Links], Used) ->
+    Uses = uses(Ends),
+    case lists:usort(Uses) =:= lists:sort(Uses) andalso Uses -- Used =:= Uses of
+        true -> [Link | first_uses(Links, Uses ++ Used)];
+        false -> first_uses(Links, Used)
+    end.
+
+uses({A, B} = Ends) when is_binary(A), is_binary(B) -> [Ends];
+uses({A, B}) -> [Port || Port <- [A, B], is_tuple(Port)].
+
 link({A, B}, Machines, Switches) ->
     link({A, B, #{}}, Machines, Switches);
 link({GivenA, GivenB, Options} = Given, Machines, Switches) when is_map(Options) ->
     {Forth, Back} = {way(forth, Options), way(back, Options)},
-    P1 = [{{link, Given}, Bad} || {K, V} <- maps:to_list(Options), {error, Bad} <- [option(K, V)]] ++
+    Wrong = maps:map(fun option/2, Options),
+    Right = maps:with([Key || {Key, []} <- maps:to_list(Wrong)], Options),
+    P1 = [{{link, Given}, Bad} || {_, All} <- lists:sort(maps:to_list(Wrong)), Bad <- All] ++
         [{{link, Given}, Bad} || {error, Bad} <- lists:usort([evum_impair:options(Way) || Way <- [Forth, Back]])],
     case {link_end(GivenA, Machines, Switches), link_end(GivenB, Machines, Switches)} of
         {{ok, Same}, {ok, Same}} when is_binary(Same) ->
             {[], [{{link, Given}, {loop, [Same, Same]}} | P1]};
-        {{ok, {_, _}}, {ok, {_, _}}} when is_map_key(port, Options) ->
-            {[], [{{link, Given}, {bad_option, port, maps:get(port, Options)}} | P1]};
         {{ok, A}, {ok, B}} ->
             Link = #{
                 ends => {A, B},
-                up => maps:get(up, Options, true),
-                subnet => maps:get(subnet, Options, auto),
-                port => maps:get(port, Options, #{}),
+                up => maps:get(up, Right, true),
+                subnet => maps:get(subnet, Right, auto),
+                port => maps:get(port, Right, #{}),
                 forth => Forth,
                 back => Back
             },
-            {[in_order(Link)], P1};
+            IsWire = is_tuple(A) andalso is_tuple(B),
+            {[in_order(Link)], P1 ++ [{{link, Given}, {no_switch_port, port}} || IsWire, is_map_key(port, Options)]};
         Ends ->
             {[], [{{link, Given}, Reason} || {error, Reason} <- tuple_to_list(Ends)] ++ P1}
     end;
@@ -81,20 +95,20 @@ link_end(Switch, _Machines, Switches) ->
         error -> {error, {no_switch, Switch}}
     end.
 
-option(up, Up) when is_boolean(Up) ->
-    ok;
-option(port, #{up := Up}) ->
-    %% The link's own `up' says so.
-    {error, {bad_option, port, #{up => Up}}};
-option(port, Options) ->
-    evum_switch_options:port(Options, evum_switch_options:port_defaults());
+%% What is wrong with one.
+option(up, Up) ->
+    [{bad_option, up, Up} || not is_boolean(Up)];
+option(subnet, Subnet) ->
+    [{bad_option, subnet, Subnet} || not evum_lab_address:is_subnet(Subnet)];
+option(port, Options) when is_map(Options) ->
+    lists:append([port_option(K, V) || {K, V} <- lists:sort(maps:to_list(Options))]);
 option(Key, Way) when Key =:= forth; Key =:= back ->
-    case is_map(Way) andalso maps:to_list(maps:without(evum_impair:keys(), Way)) of
-        [] -> ok;
-        _ -> {error, {bad_option, Key, Way}}
-    end;
+    [{bad_option, Key, Way} || not (is_map(Way) andalso maps:without(evum_impair:keys(), Way) =:= #{})];
 option(Key, Value) ->
-    case (Key =:= subnet andalso evum_lab_address:is_subnet(Value)) orelse lists:member(Key, evum_impair:keys()) of
-        true -> ok;
-        false -> {error, {bad_option, Key, Value}}
-    end.
+    [{bad_option, Key, Value} || not lists:member(Key, evum_impair:keys())].
+
+%% The link's own `up' says so.
+port_option(up, Up) ->
+    [{bad_option, {port, up}, Up}];
+port_option(Key, Value) ->
+    evum_lab_problem:within(port, evum_switch_options:port(#{Key => Value}, evum_switch_options:port_defaults())).

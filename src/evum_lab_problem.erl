@@ -1,8 +1,14 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc What is wrong with a lab, in words for people (pure).
+%% @doc What is wrong with a lab: as terms, and in words for people (pure).
 -module(evum_lab_problem).
 
--export([format/1]).
+-export([format/1, within/2]).
+
+%% @doc What was found wrong with the options that an option consists of.
+-spec within(Of :: atom(), {ok, term()} | {error, {bad_option, Key :: term(), Value :: term()}}) ->
+    [{bad_option, {atom(), Key :: term()}, Value :: term()}].
+within(_Of, {ok, _}) -> [];
+within(Of, {error, {bad_option, Key, Value}}) -> [{bad_option, {Of, Key}, Value}].
 
 %% @doc A problem as one line of text.
 -spec format(evum_lab_spec:problem()) -> unicode:chardata().
@@ -23,6 +29,7 @@ thing({link, Link}) -> ["link ", text(Link)].
 link_text({Machine, Interface}) -> [text(Machine), $:, text(Interface)];
 link_text(Switch) -> text(Switch).
 
+reason({bad_option, {Of, Key}, Value}) -> ["bad option ", text(Of), ": ", text(Key), ": ", text(Value)];
 reason({bad_option, Key, Value}) -> ["bad option ", text(Key), ": ", text(Value)];
 reason({image, {no_image, Name, Hint}}) -> ["no image ", text(Name), " (", Hint, ")"];
 reason({image, Reason}) -> ["image: ", text(Reason)];
@@ -31,6 +38,7 @@ reason(duplicate) -> "the name is there twice";
 reason(used_twice) -> "an end of two links";
 reason({no_machine, Name}) -> ["there is no machine ", text(Name)];
 reason({no_switch, Name}) -> ["there is no switch ", text(Name)];
+reason({no_switch_port, Key}) -> ["option ", text(Key), " is of a switch's port, and a wire has none"];
 reason({bad_address, Address}) -> ["not an address: ", text(Address)];
 reason({address_twice, Address, Other}) -> ["address ", Address, " is that of ", thing(Other)];
 reason({mac_twice, Mac, Other}) -> ["address ", Mac, " is that of ", thing(Other)];

@@ -66,7 +66,7 @@
 %% first: they go before those of both directions, `none' being one that is not there.
 -module(evum_lab_spec).
 
--export([parse/1, parse/2, read/1]).
+-export([parse/1, parse/2, partly/2, read/1]).
 
 -export_type([lab/0, machine/0, interface/0, switch/0, link/0, link_end/0, name/0]).
 -export_type([port_id/0, domain/0, thing/0, problem/0]).
@@ -142,6 +142,7 @@
 %% What is wrong, and with what.
 -type problem() ::
     {thing(),
+        %% Key is {Option, Key} of what is in another option: {port, vlan}
         {bad_option, Key :: term(), Value :: term()}
         | {image, evum_image:reason()}
         | bad_name
@@ -149,6 +150,8 @@
         | used_twice
         | {no_machine, term()}
         | {no_switch, term()}
+        %% an option of a switch's port, where there is none
+        | {no_switch_port, Key :: atom()}
         | {bad_address, term()}
         | {address_twice, Address :: binary(), thing()}
         | {mac_twice, Mac :: binary(), thing()}
@@ -170,7 +173,16 @@ parse(Given) ->
 %% without asking the host. Planned addresses stay, where they can, what
 %% interfaces have had.
 -spec parse(term(), evum_lab_address:kept()) -> {ok, lab()} | {error, [problem(), ...]}.
-parse(Given, Kept) when is_map(Given) ->
+parse(Given, Kept) ->
+    case partly(Given, Kept) of
+        {Lab, []} -> {ok, Lab};
+        {_, Problems} -> {error, Problems}
+    end.
+
+%% @doc What is good of a description, in its one form, and all that is wrong with
+%% the rest: one that looks for more need not wait until that is put right.
+-spec partly(term(), evum_lab_address:kept()) -> {lab(), [problem()]}.
+partly(Given, Kept) when is_map(Given) ->
     Keys = [name, machines, defaults, switches, links, addressing, routing, all_or_nothing, seed],
     Unknown = [{lab, {bad_option, K, V}} || {K, V} <- maps:to_list(maps:without(Keys, Given))],
     {Name, P1} = lab_name(maps:get(name, Given, none)),
@@ -193,36 +205,39 @@ parse(Given, Kept) when is_map(Given) ->
         {lab, {bad_option, K, V}}
      || {K, V} <- maps:to_list(maps:with([routing, all_or_nothing, seed], Given)), not is_good(K, V)
     ],
-    Lab = #{
-        name => Name,
+    Chosen = maps:filter(fun is_good/2, maps:with([routing, all_or_nothing, seed], Given)),
+    Builtin = #{routing => none, all_or_nothing => true, seed => random},
+    Lab = maps:merge(maps:merge(Builtin, Chosen), #{
+        name =>
+            case Long of
+                [] -> Name;
+                %% evum_machine would refuse them once more
+                _ -> none
+            end,
         machines => Machines,
         switches => Switches,
         links => Links,
-        addressing => Addressing,
-        routing => maps:get(routing, Given, none),
-        all_or_nothing => maps:get(all_or_nothing, Given, true),
-        seed => maps:get(seed, Given, random)
-    },
+        addressing => Addressing
+    }),
+    {Planned, P11} = addresses(Lab, Kept),
     Problems =
         Unknown ++ P1 ++ P2 ++ P3 ++ P4 ++ Both ++ P5 ++ P6 ++ P7 ++ P8 ++ Loops ++ Long ++ P9 ++ P10 ++
-            depends(Machines),
-    case Problems of
-        [] -> addresses(Lab, Kept);
-        _ -> {error, Problems}
-    end;
-parse(Given, _Kept) ->
-    {error, [{lab, {bad_option, lab, Given}}]}.
+            depends(Machines) ++ P11,
+    {Planned, Problems};
+partly(Given, Kept) ->
+    {Lab, _} = partly(#{}, Kept),
+    {Lab, [{lab, {bad_option, lab, Given}}]}.
 
 %% Planned addresses, and then what interfaces have in common that they must not.
 addresses(Lab, Kept) ->
-    case evum_lab_address:plan(Lab, Kept) of
-        {ok, Planned} ->
-            case evum_lab_domain:twice(Planned) of
-                [] -> {ok, evum_lab_routes:plan(Planned)};
-                Problems -> {error, Problems}
-            end;
-        {error, Problems} ->
-            {error, Problems}
+    {Planned, P1} =
+        case evum_lab_address:plan(Lab, Kept) of
+            {ok, All} -> {All, []};
+            {error, NoRoom} -> {Lab, NoRoom}
+        end,
+    case P1 ++ evum_lab_domain:twice(Planned) of
+        [] -> {evum_lab_routes:plan(Planned), []};
+        Problems -> {Planned, Problems}
     end.
 
 %% @doc A description from a file of Erlang terms: one map, or the entries of
@@ -278,10 +293,10 @@ defaults(Given) ->
 addressing(none) ->
     {[], []};
 addressing(Given) when is_list(Given) ->
-    Bad = [{lab, {bad_option, addressing, One}} || One <- Given, not is_pool(One)],
-    Families = [Family || {Family, _} <- Given],
+    {Good, Bad} = lists:partition(fun is_pool/1, Given),
+    Families = [Family || {Family, _} <- Good],
     case Families -- lists:usort(Families) of
-        [] -> {Given, Bad};
+        [] -> {Good, [{lab, {bad_option, addressing, One}} || One <- Bad]};
         _ -> {[], [{lab, {bad_option, addressing, Given}}]}
     end;
 addressing(Given) ->
@@ -455,16 +470,21 @@ depends(Machines) ->
      || {N, #{depends := Depends}} <- maps:to_list(Machines), On <- Depends, not is_map_key(On, Machines)
     ],
     Edges = maps:map(fun(_, #{depends := Depends}) -> Depends end, Machines),
-    Nowhere ++ [{lab, {cycle, Cycle}} || Cycle <- cycle(Edges)].
+    Nowhere ++ [{lab, {cycle, Cycle}} || Cycle <- cycles(Edges)].
 
 %% What is left when all that depends on nothing is taken away, again and again,
-%% holds a cycle where it is not empty: from any of it, follow what is left.
-cycle(Edges) ->
+%% holds a cycle where it is not empty: from any of it, follow what is left. Without
+%% that cycle there may be more.
+cycles(Edges) ->
     Free = [N || {N, Depends} <- maps:to_list(Edges), [D || D <- Depends, is_map_key(D, Edges)] =:= []],
     case {Free, maps:size(Edges)} of
-        {_, 0} -> [];
-        {[], _} -> [follow(hd(maps:keys(Edges)), Edges, [])];
-        {_, _} -> cycle(maps:without(Free, Edges))
+        {_, 0} ->
+            [];
+        {[], _} ->
+            Cycle = follow(hd(maps:keys(Edges)), Edges, []),
+            [Cycle | cycles(maps:without(Cycle, Edges))];
+        {_, _} ->
+            cycles(maps:without(Free, Edges))
     end.
 
 follow(Name, Edges, Seen) ->
@@ -487,23 +507,23 @@ switch(Name, Given) when is_map(Given) ->
             {ok, #{name := N}} -> {#{}, [{{switch, Name}, {bad_option, name, N}}]};
             {error, Bad} -> {#{}, [{{switch, Name}, Bad}]}
         end,
-    P2 = [
-        {{switch, Name}, {bad_option, K, V}}
-     || {K, V} <- maps:to_list(maps:with([uplink, forwards, subnet], Given)), not is_switch_value(K, V)
-    ],
-    Switch = maps:merge(
-        #{options => Good, subnet => auto, forwards => []},
-        maps:with([uplink, forwards, subnet], Given)
-    ),
-    {Switch, P1 ++ P2};
+    Own = maps:map(fun switch_value/2, maps:with([uplink, forwards, subnet], Given)),
+    P2 = [{{switch, Name}, Bad} || {_, Wrong} <- lists:sort(maps:to_list(Own)), Bad <- Wrong],
+    Right = maps:with([K || {K, []} <- maps:to_list(Own)], Given),
+    {maps:merge(#{options => Good, subnet => auto, forwards => []}, Right), P1 ++ P2};
 switch(Name, Given) ->
     {Switch, _} = switch(Name, #{}),
     {Switch, [{{switch, Name}, {bad_option, options, Given}}]}.
 
-is_switch_value(uplink, {Kind, Options}) -> is_atom(Kind) andalso is_map(Options);
-is_switch_value(forwards, Forwards) -> is_list(Forwards) andalso lists:all(fun is_forward/1, Forwards);
-is_switch_value(subnet, Subnet) -> evum_lab_address:is_subnet(Subnet);
-is_switch_value(_, _) -> false.
+%% What is wrong with one.
+switch_value(uplink, {Kind, Options}) when is_atom(Kind), is_map(Options) ->
+    evum_lab_problem:within(uplink, evum_uplink:check(Kind, Options));
+switch_value(forwards, Forwards) when is_list(Forwards) ->
+    [{bad_option, forwards, Forward} || Forward <- Forwards, not is_forward(Forward)];
+switch_value(subnet, Subnet) ->
+    [{bad_option, subnet, Subnet} || not evum_lab_address:is_subnet(Subnet)];
+switch_value(Key, Value) ->
+    [{bad_option, Key, Value}].
 
-is_forward({Protocol, _, _}) -> Protocol =:= tcp orelse Protocol =:= udp;
+is_forward({Protocol, Host, Guest}) -> element(1, evum_uplink:check_forward(Protocol, Host, Guest)) =:= ok;
 is_forward(_) -> false.

@@ -26,7 +26,7 @@
 
 -export([open/3, open_default/1, dhcp_only/0, dhcp/1]).
 -export([forward/4, unforward/3, forwards/1]).
--export([nat/1, overlap/2, free/1]).
+-export([nat/1, check/2, check_forward/3, overlap/2, free/1]).
 
 -export_type([kind/0, options/0, address/0, end_point/0, protocol/0, error/0, nat/0]).
 
@@ -194,11 +194,19 @@ gateway_mac(Address) -> <<16#52, 16#55, Address/binary>>.
 %% @doc See {@link evum_switch:forward/4}.
 -spec forward(pid(), protocol(), end_point(), end_point()) -> ok | {error, error()}.
 forward(Switch, Protocol, Host, Guest) ->
+    case check_forward(Protocol, Host, Guest) of
+        {ok, Arg} -> forwarded(Protocol, Host, evum_switch:ask(Switch, forward, Arg));
+        {error, _} = Error -> Error
+    end.
+
+%% @doc What evum_net is to be told of a forward.
+-spec check_forward(term(), term(), term()) -> {ok, tuple()} | {error, error()}.
+check_forward(Protocol, Host, Guest) ->
     try {is_udp(Protocol), end_point(host, Host), end_point(guest, Guest)} of
         {_, {HostBytes, _}, {GuestBytes, _}} when byte_size(HostBytes) =/= byte_size(GuestBytes) ->
             {error, {bad_option, guest, Guest}};
         Arg ->
-            forwarded(Protocol, Host, evum_switch:ask(Switch, forward, Arg))
+            {ok, Arg}
     catch
         throw:{bad_option, _, _} = Error -> {error, Error}
     end.
@@ -242,6 +250,15 @@ end_point(Key, Given) ->
     throw({bad_option, Key, Given}).
 
 %%% Options
+
+%% @doc What evum_net is to be told for an uplink's options, as far as one can tell
+%% without the host.
+-spec check(atom(), options()) -> {ok, tuple()} | {error, error()}.
+check(nat, Options) -> nat(Options);
+check(tap, Options) -> evum_uplink_options:tap(Options);
+check(pcap, Options) -> evum_uplink_options:pcap(Options);
+check(vxlan, Options) -> evum_uplink_options:vxlan(Options);
+check(Kind, _Options) -> {error, {bad_option, kind, Kind}}.
 
 %% @doc What evum_net is to be told for these options.
 -spec nat(options()) -> {ok, nat()} | {error, error()}.

@@ -262,6 +262,14 @@ links_up_and_down(Config) ->
     ?assert(reaches(Lab, a, "10.0.0.2")),
     ok = evum_lab:set_link(Lab, {b, eth1}, {a, eth1}, #{up => true}),
     ?assert(reaches(Lab, a, "10.0.1.2")),
+    ?assertMatch(
+        {error, [{{link, _}, {bad_option, {port, vlan}, rubbish}}]},
+        evum_lab:set_link(Lab, s, {c, eth0}, #{port => #{vlan => rubbish}})
+    ),
+    ?assertMatch(
+        {error, [{{link, _}, {no_switch_port, port}}]},
+        evum_lab:set_link(Lab, {a, eth1}, {b, eth1}, #{port => #{isolated => true}})
+    ),
     ok = evum_lab:disconnect(Lab, s, {c, eth0}),
     ?assert(is_cut_off(Lab, a, "10.0.0.3")),
     {ok, Vm} = evum_lab:machine(Lab, c),

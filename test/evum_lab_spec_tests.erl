@@ -158,6 +158,89 @@ all_at_once_test() ->
     ?assertEqual(lists:sort(Expected), lists:sort(Problems)),
     [?assert(is_binary(unicode:characters_to_binary(evum_lab_problem:format(P)))) || P <- Problems].
 
+%% Addresses and the rest of what is good are looked at all the same.
+stages_test() ->
+    {error, Problems} = parse(#{
+        machines => #{
+            a => #{depends => [b], interfaces => #{eth0 => ["10.0.0.1/24"], eth1 => ["10.0.0"], eth2 => #{mac => 7}}},
+            b => #{depends => [a], interfaces => #{eth0 => ["10.0.0.1/24"]}},
+            c => #{depends => [c]}
+        },
+        switches => #{s => #{}},
+        links => [{{a, eth0}, s}, {{b, eth0}, s}, {{a, eth0}, s}, {{b, eth1}, nowhere}, {{b, eth1}, {c, eth0}}],
+        addressing => [{ipv4, "10.0.0.0/32"}, {ipv6, "fd00::/128"}, everything]
+    }),
+    Expected = [
+        {lab, {bad_option, addressing, everything}},
+        {lab, {cycle, [<<"a">>, <<"b">>, <<"a">>]}},
+        {lab, {cycle, [<<"c">>, <<"c">>]}},
+        {lab, {no_room, "10.0.0.0/32"}},
+        {lab, {no_room, "fd00::/128"}},
+        {{interface, <<"a">>, <<"eth0">>}, used_twice},
+        {{interface, <<"a">>, <<"eth1">>}, {bad_address, "10.0.0"}},
+        {{interface, <<"a">>, <<"eth2">>}, {bad_option, mac, 7}},
+        {{interface, <<"b">>, <<"eth0">>}, {address_twice, <<"10.0.0.1">>, {interface, <<"a">>, <<"eth0">>}}},
+        {{link, {{b, eth1}, nowhere, #{}}}, {no_switch, <<"nowhere">>}}
+    ],
+    ?assertEqual(lists:sort(Expected), lists:sort(Problems)).
+
+%% Each domain that has no room
+no_room_test() ->
+    ?assertEqual(
+        {error, [{lab, {no_room, <<"10.0.0.0/32">>}}, {lab, {no_room, <<"10.0.1.0/32">>}}]},
+        parse(#{
+            machines => #{a => #{}, b => #{}},
+            switches => #{s => #{subnet => "10.0.0.0/32"}, t => #{subnet => "10.0.1.0/32"}},
+            links => [{{a, eth0}, s}, {{b, eth0}, t}]
+        })
+    ).
+
+link_port_test() ->
+    Given = #{vlan => {access, 5000}, mtu => 20, isolated => true, colour => red},
+    Link = fun(B, Port) ->
+        parse(#{machines => #{a => #{}, b => #{}}, switches => #{s => #{}}, links => [{{a, eth0}, B, #{port => Port}}]})
+    end,
+    {error, Problems} = Link(s, Given),
+    ?assertEqual(
+        [
+            {bad_option, {port, colour}, red},
+            {bad_option, {port, mtu}, 20},
+            {bad_option, {port, vlan}, {access, 5000}}
+        ],
+        lists:sort([Reason || {{link, {{a, eth0}, s, #{port := _}}}, Reason} <- Problems])
+    ),
+    ?assertEqual(
+        "link a:eth0 - s: bad option port: colour: red", lists:flatten(evum_lab_problem:format(hd(Problems)))
+    ),
+    ?assertMatch({ok, _}, Link(s, #{vlan => {trunk, [1, 2]}, mtu => 1400})),
+    ?assertMatch({error, [{{link, _}, {no_switch_port, port}}]}, Link({b, eth0}, #{vlan => none})),
+    ?assertMatch({error, [{{link, _}, {bad_option, port, 7}}]}, Link(s, 7)).
+
+switch_values_test() ->
+    Switch = fun(Options) ->
+        case parse(#{switches => #{s => Options}}) of
+            {ok, _} -> [];
+            {error, Problems} -> [Reason || {{switch, <<"s">>}, Reason} <- Problems]
+        end
+    end,
+    ?assertEqual([{bad_option, {uplink, subnet}, "10.0.0"}], Switch(#{uplink => {nat, #{subnet => "10.0.0"}}})),
+    ?assertEqual([{bad_option, {uplink, interface}, none}], Switch(#{uplink => {tap, #{}}})),
+    ?assertEqual([{bad_option, {uplink, vni}, -1}], Switch(#{uplink => {vxlan, #{vni => -1, remotes => ["10.0.0.1"]}}})),
+    ?assertEqual([{bad_option, {uplink, kind}, balloon}], Switch(#{uplink => {balloon, #{}}})),
+    ?assertEqual([{bad_option, uplink, nat}], Switch(#{uplink => nat})),
+    ?assertEqual([], Switch(#{uplink => {pcap, #{interface => "eth0", filter => "icmp"}}})),
+    Good = {tcp, {"127.0.0.1", 8080}, {{10, 0, 0, 1}, 80}},
+    Bad = [
+        {sctp, {"127.0.0.1", 1}, {"10.0.0.1", 1}},
+        {tcp, {"127.0.0.300", 1}, {"10.0.0.1", 1}},
+        {tcp, {"127.0.0.1", 70000}, {"10.0.0.1", 1}},
+        {udp, {"::1", 1}, {"10.0.0.1", 1}},
+        {tcp, "127.0.0.1", {"10.0.0.1", 1}},
+        7
+    ],
+    ?assertEqual([], Switch(#{uplink => {nat, #{}}, forwards => [Good]})),
+    ?assertEqual([{bad_option, forwards, One} || One <- Bad], Switch(#{uplink => {nat, #{}}, forwards => [Good | Bad]})).
+
 twice_test() ->
     Lab = fun(A, B) ->
         #{
@@ -314,14 +397,11 @@ total_test_() ->
 
 prop_total() ->
     ?FORALL(Description, description(), begin
-        case parse(Description) of
-            {ok, Lab} ->
-                is_list(evum_lab_domain:all(Lab));
-            {error, [_ | _] = Problems} ->
-                lists:all(
-                    fun(P) -> is_binary(unicode:characters_to_binary(evum_lab_problem:format(P))) end, Problems
-                )
-        end
+        {Lab, Problems} = evum_lab_spec:partly(Description, #{}),
+        %% what is good is so good that more can be found
+        All = Problems ++ evum_lab_machine:problems(Lab),
+        parse(Description) =:= hd([{error, Problems} || Problems =/= []] ++ [{ok, Lab}]) andalso
+            lists:all(fun(P) -> is_binary(unicode:characters_to_binary(evum_lab_problem:format(P))) end, All)
     end).
 
 description() ->
@@ -330,7 +410,15 @@ description() ->
             Pairs,
             list(oneof([
                 {machines, names(machine_options())},
-                {switches, names(oneof([#{}, #{vlans => thing()}, #{vlans => #{{a, eth0} => thing(), thing() => 10}}, thing()]))},
+                {switches,
+                    names(oneof([
+                        #{},
+                        any_of([uplink, forwards, subnet]),
+                        #{uplink => {nat, #{subnet => thing()}}},
+                        #{vlans => thing()},
+                        #{vlans => #{{a, eth0} => thing(), thing() => 10}},
+                        thing()
+                    ]))},
                 {links, oneof([list(some_link()), thing()])},
                 {defaults, oneof([#{}, thing()])},
                 {addressing, oneof([{ipv4, "10.0.0.0/8"}, {ipv4, "10.0.0.0/31"}, {ipv6, "fd00::/48"}, thing()])},
@@ -362,6 +450,8 @@ machine_options() ->
 
 some_link() ->
     End = oneof([a, b, c, {a, eth0}, {b, eth0}, {a, eth1}, {c, eth0}, {x, eth0}, thing()]),
-    oneof([{End, End}, {End, End, oneof([#{}, #{subnet => none}, #{subnet => "10.9.0.0/29"}, thing()])}, thing()]).
+    oneof([{End, End}, {End, End, oneof([#{}, #{subnet => none}, #{subnet => "10.9.0.0/29"}, #{port => any_of([vlan, mtu])}, thing()])}, thing()]).
+
+any_of(Keys) -> ?LET(Pairs, list({oneof(Keys), thing()}), maps:from_list(Pairs)).
 
 thing() -> resize(6, any()).

@@ -33,6 +33,27 @@ host_test() ->
         lists:sort(Problems)
     ).
 
+%% What the host tells is told with all else that is wrong, and once.
+stages_test() ->
+    {error, Problems} = evum_lab:check(#{
+        name => binary:copy(<<"n">>, 64),
+        machines => #{a => #{image => nowhere, interfaces => #{eth0 => #{mac => 7}}}, b => #{mem => 1, routes => 7}},
+        links => [{{a, eth0}, b}, {{b, eth0}, {a, eth0}, #{port => #{}}}]
+    }),
+    ?assertMatch(
+        [
+            {{link, {{a, eth0}, b, _}}, {no_switch, <<"b">>}},
+            {{link, {{b, eth0}, {a, eth0}, _}}, {no_switch_port, port}},
+            {{machine, <<"a">>}, bad_name},
+            {{machine, <<"a">>}, {image, {no_image, _, _}}},
+            {{machine, <<"b">>}, bad_name},
+            {{machine, <<"b">>}, {bad_option, mem, 1}},
+            {{machine, <<"b">>}, {bad_option, routes, 7}},
+            {{interface, <<"a">>, <<"eth0">>}, {bad_option, mac, 7}}
+        ],
+        lists:sort(Problems)
+    ).
+
 many_interfaces_test() ->
     Links = [{{pc1, lists:concat([eth, N])}, a} || N <- lists:seq(0, 16)],
     ?assertMatch(
