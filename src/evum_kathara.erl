@@ -5,9 +5,12 @@
 %% What Docker does for such a lab, the description says: machines forward
 %% packets; IPv6 is on, unless `ipv6' says no; `bridged' and `port' give a machine
 %% one more interface, behind its last, on a switch with an uplink; `NAME/' is put
-%% over the machine's root, `shared/' is at `/shared'; scripts are run by bash from
-%% `/hostlab', and what they say is in `/var/log/shared.log' and
-%% `/var/log/startup.log'.
+%% over the machine's root, `shared/' is at `/shared', a folder of the machine's own
+%% where the lab has none; scripts are run by bash from `/hostlab', and what they say is
+%% in `/var/log/shared.log' and `/var/log/startup.log'.
+%%
+%% `port' alone leads in, and not out: no route leads to the uplink, as a script's own
+%% would be in its way. Netkit's `tap' is an interface on that same switch.
 %%
 %% `mem' and `cpus' are upper limits there. Here a machine has at least 128 MiB, for
 %% a kernel and Debian's daemons, and whole CPUs.
@@ -47,12 +50,14 @@
     %% lab.conf and lab.dep
     conf => binary(),
     dep => binary(),
+    %% is there a lab.ext?
+    ext => boolean(),
     scripts := #{{startup | shutdown, shared | name()} => binary()},
     %% by the path in the machine
     files := #{name() => #{binary() => binary() | {file, binary()}}},
     shared := boolean()
 }.
-%% Something that is of no effect here; line 0 where it is of no line.
+%% Something that is of no effect here, or another; line 0 where it is of no line.
 -type note() :: {File :: binary(), Line :: non_neg_integer(), What :: binary()}.
 
 %% @doc The description of the lab in a folder, or all that is wrong with it. What
@@ -98,10 +103,13 @@ images() ->
     {ok, Lab :: map(), [note()]} | {error, [evum_lab_spec:problem(), ...]}.
 describe(#{path := Path} = Folder, Images) ->
     Conf = filename:join(Path, <<"lab.conf">>),
-    {Statements, P1} = evum_kathara_conf:conf(Conf, maps:get(conf, Folder, <<>>)),
+    {All, P1} = evum_kathara_conf:conf(Conf, maps:get(conf, Folder, <<>>)),
     Dep = filename:join(Path, <<"lab.dep">>),
-    {Depends, P2} = evum_kathara_conf:dep(Dep, maps:get(dep, Folder, <<>>)),
-    {Names, N1} = names(Statements, Folder),
+    {Before, P2} = evum_kathara_conf:dep(Dep, maps:get(dep, Folder, <<>>)),
+    {Names, N1} = names(All, Folder),
+    LeftOut = told(All) -- Names,
+    Statements = [S || S <- All, not lists:member(element(3, S), LeftOut)],
+    Depends = [{Line, Device, Others -- LeftOut} || {Line, Device, Others} <- Before, not lists:member(Device, LeftOut)],
     P3 = [{Conf, Line, What} || {Line, What} <- interfaces_twice(Statements)],
     P4 = [
         {Dep, Line, <<"there is no device '", Name/binary, "'">>}
@@ -111,7 +119,15 @@ describe(#{path := Path} = Folder, Images) ->
     P5 = [{Conf, 0, <<"too many devices that are bridged">>} || length(Bridged) > ?UPLINK_MAX],
     {Found, P6} = image_names(Conf, Statements, Images),
     P7 = [{Conf, 0, <<"no device in this lab">>} || Names =:= [], P1 =:= []],
-    case P1 ++ P2 ++ P3 ++ P4 ++ P5 ++ P6 ++ P7 of
+    P8 = [
+        {filename:join(Path, Name), 0, <<"no name of a device here: it ends in neither letter nor digit">>}
+     || Name <- Names, evum_lab_name:host(Name) =:= error
+    ],
+    P9 = [
+        {Conf, Line, <<"a second tap of '", Name/binary, "'">>}
+     || {Line, tap, Name, {N, _}} <- Statements, N =/= hd(taps(Name, Statements))
+    ],
+    case P1 ++ P2 ++ P3 ++ P4 ++ P5 ++ P6 ++ P7 ++ P8 ++ P9 of
         [] ->
             Context = #{
                 folder => Folder,
@@ -121,7 +137,12 @@ describe(#{path := Path} = Folder, Images) ->
                 uplink => lists:zip(Bridged, lists:seq(?UPLINK_FIRST, ?UPLINK_FIRST + length(Bridged) - 1)),
                 domains => domains(Statements, Names)
             },
-            {ok, lab(Names, Context), N1 ++ ignored(Conf, Statements)};
+            N2 = [{Conf, 0, iolist_to_binary(["'machines' leaves out '", Name, "'"])} || Name <- LeftOut],
+            N3 = [
+                {filename:join(Path, <<"lab.ext">>), 0, <<"links to the host's interfaces have no effect here">>}
+             || maps:get(ext, Folder, false)
+            ],
+            {ok, lab(Names, Context), N1 ++ N2 ++ N3 ++ lists:append([noted(Conf, S, Statements) || S <- Statements])};
         Problems ->
             {error, [problem(P) || P <- Problems]}
     end.
@@ -136,7 +157,7 @@ problem({File, Line, What}) -> {{file, File}, {line, Line, What}}.
 %% a lab.conf it may as well be documentation. `machines' of Netkit's is the last
 %% word.
 names(Statements, #{path := Path, scripts := Scripts, files := Files}) ->
-    Told = lists:usort([Name || {_, Kind, Name, _} <- Statements, Kind =/= about]),
+    Told = told(Statements),
     WithScript = [Name || {_, Name} <- maps:keys(Scripts), Name =/= shared],
     Folders = maps:keys(Files),
     case [Names || {_, machines, Names} <- Statements] of
@@ -145,6 +166,9 @@ names(Statements, #{path := Path, scripts := Scripts, files := Files}) ->
         Lists -> {lists:usort(lists:append(Lists)), []}
     end.
 
+told(Statements) ->
+    lists:usort([Name || {_, Kind, Name, _} <- Statements, Kind =/= about]).
+
 aside(Path, Names, Folders) ->
     {Names, [
         {filename:join(Path, Folder), 0, <<"a folder that belongs to no device">>}
@@ -152,14 +176,25 @@ aside(Path, Names, Folders) ->
     ]}.
 
 interfaces_twice(Statements) ->
-    Interfaces = [{{Name, N}, Line} || {Line, interface, Name, {N, _, _}} <- Statements],
+    Interfaces = [{{Name, element(1, What)}, Line} || {Line, Kind, Name, What} <- Statements, Kind =:= interface orelse Kind =:= tap],
     [
         {Line, iolist_to_binary(["interface ", integer_to_list(N), " of '", Name, "' for the second time"])}
      || {{Name, N} = Key, Line} <- Interfaces, Line =/= element(2, lists:keyfind(Key, 1, Interfaces))
     ].
 
+%% Has it an interface at the switch with the uplink?
 is_bridged(Name, Statements) ->
-    set(bridged, Name, Statements, false) orelse all(port, Name, Statements) =/= [].
+    leads_out(Name, Statements) orelse ports(Name, Statements) =/= [].
+
+%% And does the machine know of that way out?
+leads_out(Name, Statements) ->
+    set(bridged, Name, Statements, false) orelse taps(Name, Statements) =/= [].
+
+taps(Name, Statements) ->
+    [N || {_, tap, Device, {N, _}} <- Statements, Device =:= Name].
+
+ports(Name, Statements) ->
+    [Port || {_, _, Protocol} = Port <- all(port, Name, Statements), Protocol =/= sctp].
 
 %% Collision domains become switches. Switches and machines share their names in
 %% a description, and a name begins and ends with a letter or digit.
@@ -203,11 +238,25 @@ untagged(Image) ->
         _ -> Name
     end.
 
-ignored(Conf, Statements) ->
+%% What a line does not do here, or not so.
+noted(Conf, {Line, option, Name, {port, {_, _, sctp}}}, _Statements) ->
+    [{Conf, Line, iolist_to_binary(["a port of '", Name, "' is not forwarded: tcp and udp can be, sctp cannot"])}];
+noted(Conf, {Line, option, Name, {port, _}}, Statements) ->
     [
-        {Conf, Line, iolist_to_binary(["'", Key, "' of '", Name, "' has no effect here"])}
-     || {Line, option, Name, Value} <- Statements, Key <- no_effect(Value)
-    ].
+        {Conf, Line, iolist_to_binary(["a port of '", Name, "' is forwarded, though Kathara would not: it is not 'bridged'"])}
+     || not leads_out(Name, Statements)
+    ];
+noted(Conf, {Line, option, Name, Value}, _Statements) ->
+    [{Conf, Line, iolist_to_binary(["'", Key, "' of '", Name, "' has no effect here"])} || Key <- no_effect(Value)];
+noted(Conf, {Line, tap, Name, {N, Guest}}, _Statements) ->
+    [
+        {Conf, Line,
+            iolist_to_binary([
+                interface(N), " of '", Name, "' leads to the uplink, with an address of ", ?UPLINK_SUBNET, " instead of ", Guest
+            ])}
+    ];
+noted(_Conf, _Statement, _Statements) ->
+    [].
 
 no_effect({other, Key}) -> [Key];
 no_effect({privileged, true}) -> [<<"privileged">>];
@@ -240,7 +289,7 @@ with_uplink(Uplink, #{statements := Statements}, #{switches := Switches, links :
         uplink => {nat, #{subnet => ?UPLINK_SUBNET, subnet6 => ?UPLINK_SUBNET6}},
         forwards => [
             {Protocol, {"127.0.0.1", Host}, {uplink_address(N), Guest}}
-         || {Name, N} <- Uplink, {Host, Guest, Protocol} <- all(port, Name, Statements)
+         || {Name, N} <- Uplink, {Host, Guest, Protocol} <- ports(Name, Statements)
         ]
     },
     Lab#{
@@ -252,7 +301,10 @@ uplink_address(N) ->
     iolist_to_binary(["192.168.214.", integer_to_list(N)]).
 
 uplink_interface(Name, Statements) ->
-    interface(lists:max([-1 | [N || {_, interface, Device, {N, _, _}} <- Statements, Device =:= Name]]) + 1).
+    case taps(Name, Statements) of
+        [N | _] -> interface(N);
+        [] -> interface(lists:max([-1 | [N || {_, interface, Device, {N, _, _}} <- Statements, Device =:= Name]]) + 1)
+    end.
 
 interface(N) ->
     <<"eth", (integer_to_binary(N))/binary>>.
@@ -302,8 +354,8 @@ interfaces(Name, #{statements := Statements, uplink := Uplink}) ->
 with_mac(random) -> #{};
 with_mac(Mac) -> #{mac => Mac}.
 
-uplink_of(Name, #{uplink := Uplink, folder := #{files := Files}}) ->
-    case {lists:keymember(Name, 1, Uplink), maps:get(Name, Files, #{})} of
+uplink_of(Name, #{statements := Statements, folder := #{files := Files}}) ->
+    case {leads_out(Name, Statements), maps:get(Name, Files, #{})} of
         {false, _} -> #{};
         {true, #{<<"/etc/resolv.conf">> := _}} -> #{routes => [{default, ?UPLINK_GATEWAY}]};
         {true, _} -> #{routes => [{default, ?UPLINK_GATEWAY}], resolver => [?UPLINK_RESOLVER]}
@@ -327,36 +379,36 @@ scripts(Name, Statements, #{scripts := Scripts}) ->
      || Kind <- [startup, shutdown], {Of, File, _} <- order(Kind, Name), is_map_key({Kind, Of}, All)
     ].
 
-%% @private The commands that run those scripts that are among a machine's files.
+%% @private The commands that run those scripts that are among a machine's files, and
+%% make `/shared', which each machine has.
 -spec commands(startup | shutdown, name(), evum_image:name(), #{term() => term()}) -> [binary()].
 commands(Kind, Name, Image, Files) ->
-    run(Image, [{File, Log} || {_, File, Log} <- order(Kind, Name), is_map_key(path(File), Files)]).
+    case [{File, Log} || {_, File, Log} <- order(Kind, Name), is_map_key(path(File), Files)] of
+        [] -> [<<"mkdir -p /shared">> || Kind =:= startup];
+        Scripts -> [run(Image, Scripts)]
+    end.
 
 path(File) -> <<"/hostlab/", File/binary>>.
 
 %% All of them, whichever fails, and then that one did. A daemon that a script leaves
 %% behind keeps the log open, so it is no pipe.
-run(_Image, []) ->
-    [];
 run(Image, Scripts) ->
     Shell =
         case Image of
             tiny -> "sh";
             _ -> "bash"
         end,
-    [
-        iolist_to_binary([
-            "r=0\nmkdir -p /var/log\n",
-            [
-                io_lib:format(
-                    "~s -x ~s >>/var/log/~s.log 2>&1 || { r=$?; tail -n ~b /var/log/~s.log; }~n",
-                    [Shell, path(File), Log, ?LOG_LINES, Log]
-                )
-             || {File, Log} <- Scripts
-            ],
-            "exit $r"
-        ])
-    ].
+    iolist_to_binary([
+        "r=0\nmkdir -p /var/log /shared\n",
+        [
+            io_lib:format(
+                "~s -x ~s >>/var/log/~s.log 2>&1 || { r=$?; tail -n ~b /var/log/~s.log; }~n",
+                [Shell, path(File), Log, ?LOG_LINES, Log]
+            )
+         || {File, Log} <- Scripts
+        ],
+        "exit $r"
+    ]).
 
 %% For all that the machine's agent and process 1 start from then on.
 limit({Name, Soft, Hard}) ->

@@ -22,7 +22,7 @@
     | {mem, MiB :: pos_integer()}
     | {cpus, float()}
     | {bridged | ipv6 | privileged, boolean()}
-    | {port, {Host :: inet:port_number(), Guest :: inet:port_number(), tcp | udp}}
+    | {port, {Host :: inet:port_number(), Guest :: inet:port_number(), tcp | udp | sctp}}
     | {env | sysctl, {binary(), binary()}}
     | {ulimit, {binary(), Soft :: integer(), Hard :: integer()}}
     | {volume, {HostDir :: binary(), GuestDir :: binary(), ro | rw}}
@@ -32,6 +32,8 @@
     | {other, binary()}.
 -type statement() ::
     {Line :: pos_integer(), interface, name(), {Number :: non_neg_integer(), Domain :: binary(), Mac :: random | binary()}}
+    %% Netkit's way to the host, with the address that the machine has there
+    | {Line :: pos_integer(), tap, name(), {Number :: non_neg_integer(), Guest :: binary()}}
     | {Line :: pos_integer(), option, name(), value()}
     | {Line :: pos_integer(), machines, [name()]}
     %% LAB_NAME and its like
@@ -94,8 +96,9 @@ conf_line(Line) ->
 name(Reserved) when Reserved =:= <<"shared">>; Reserved =:= <<"_test">> ->
     throw(["'", Reserved, "' is reserved, and no name of a device"]);
 name(Name) ->
-    case re:run(Name, "^[A-Za-z0-9][A-Za-z0-9_-]*$", [{capture, none}, dollar_endonly]) of
-        match when byte_size(Name) =< ?NAME_MAX -> Name;
+    case {re:run(Name, "^[A-Za-z0-9][A-Za-z0-9_-]*$", [{capture, none}, dollar_endonly]), evum_lab_name:host(Name)} of
+        {match, {ok, _}} when byte_size(Name) =< ?NAME_MAX -> Name;
+        {match, error} -> throw([quoted(Name), " is no name of a device here: it ends in neither letter nor digit"]);
         _ -> throw([quoted(Name), " is no name of a device"])
     end.
 
@@ -124,17 +127,25 @@ unquoted(Text) ->
 
 assignment(Name, Key, Value) ->
     case re:run(Key, "^[0-9]{1,9}$", [{capture, none}]) of
-        match -> {interface, Name, interface(binary_to_integer(Key), Value)};
+        match -> interface(Name, binary_to_integer(Key), Value);
         nomatch -> {option, Name, option(Key, Value)}
     end.
 
-interface(Number, _) when Number > ?NUMBER_MAX ->
+interface(_Name, Number, _) when Number > ?NUMBER_MAX ->
     throw("there is no interface of that number");
-interface(Number, Value) ->
+interface(Name, Number, <<"tap,", Addresses/binary>>) ->
+    {tap, Name, {Number, tap(binary:split(Addresses, <<",">>, [global]))}};
+interface(Name, Number, Value) ->
     case binary:split(Value, <<"/">>, [global]) of
-        [Domain] -> {Number, domain(Domain), random};
-        [Domain, Mac] -> {Number, domain(Domain), mac(Mac)};
+        [Domain] -> {interface, Name, {Number, domain(Domain), random}};
+        [Domain, Mac] -> {interface, Name, {Number, domain(Domain), mac(Mac)}};
         _ -> throw([quoted(Value), " is neither DOMAIN nor DOMAIN/MAC"])
+    end.
+
+tap(Addresses) ->
+    case [A || A <- Addresses, {ok, _} <- [inet:parse_ipv4strict_address(binary_to_list(A))]] of
+        [_, Guest] = Addresses -> Guest;
+        _ -> throw("not of the form tap,ADDRESS,ADDRESS")
     end.
 
 domain(Domain) ->
@@ -224,7 +235,8 @@ port(Value) ->
 protocol([]) -> tcp;
 protocol([<<"tcp">>]) -> tcp;
 protocol([<<"udp">>]) -> udp;
-protocol([Other]) -> throw(["ports of ", quoted(Other), " cannot be forwarded: tcp or udp can"]).
+protocol([<<"sctp">>]) -> sctp;
+protocol([Other]) -> throw([quoted(Other), " is neither tcp, udp nor sctp"]).
 
 pair(Value, Pattern, Form) ->
     case re:run(Value, Pattern, [{capture, all_but_first, binary}, dotall]) of

@@ -28,6 +28,7 @@ read(Given) ->
                 {ok, maps:merge(Texts, #{
                     path => Path,
                     files => Files,
+                    ext => lists:member(<<"lab.ext">>, Names),
                     shared => filelib:is_dir(filename:join(Path, <<"shared">>))
                 })};
             Problems ->

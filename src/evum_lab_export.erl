@@ -123,7 +123,7 @@ options(Name, #{options := Options, sysctl := Sysctl, env := Env, startup := Sta
         [{<<"cpus">>, integer_to_binary(N)} || #{cpus := N} <- [Options], N > 1] ++
         [{<<"shell">>, text(Shell)} || #{init := [Shell]} <- [Options], not is_integer(Shell)] ++
         [{<<"volume">>, volume(Share)} || Share <- maps:get(share, Options, []), not is_shared(Share)] ++
-        [{<<"bridged">>, <<"true">>} || uplink_of(Name, Lab) =/= none, forwards(Name, Lab) =:= []] ++
+        [{<<"bridged">>, <<"true">>} || uplink_of(Name, Lab) =/= none, leads_out(Name, Machine, Lab)] ++
         [{<<"port">>, Port} || Port <- forwards(Name, Lab)] ++
         ipv6(Name, Machine, Lab) ++
         [
@@ -158,6 +158,10 @@ uplink_of(Name, #{switches := Switches, links := Links}) ->
         [First | _] -> First;
         [] -> none
     end.
+
+%% As evum_kathara has it: one with forwards that has no route to there is left to those.
+leads_out(Name, #{routes := Routes}, Lab) ->
+    forwards(Name, Lab) =:= [] orelse Routes =/= [].
 
 forwards(Name, #{switches := Switches} = Lab) ->
     case uplink_of(Name, Lab) of

@@ -79,7 +79,7 @@ everything(Config) ->
                 "r1[env]=\"GREETING=good day\"\nr1[exec]=\"echo $GREETING >/tmp/exec\"\n",
                 "r1[sysctl]=\"net.ipv4.conf.all.arp_ignore=1\"\nr1[ulimit]=\"nofile=300:400\"\n",
                 "r1[shell]=/bin/sh\nr1[num_terms]=0\n",
-                "pc1[0]=A\npc1[ipv6]=\"false\"\npc1[sysctl]=net.ipv4.ip_forward=0\n"
+                "pc1[0]=A\npc1[bridged]=true\npc1[ipv6]=\"false\"\npc1[sysctl]=net.ipv4.ip_forward=0\n"
             ]},
             {"lab.dep", "pc1: r1\n"},
             {"shared.startup", "hostname >/shared/$(hostname).up\n"},
@@ -105,7 +105,9 @@ everything(Config) ->
     ?assertEqual(<<"02:00:00:00:0a:01">>, said(Lab, r1, "cat /sys/class/net/eth0/address")),
     %% eth3 is the uplink's, behind the last one
     ?assertEqual(<<"eth0 eth2 eth3">>, said(Lab, r1, "cd /sys/class/net && echo eth*")),
-    ?assertMatch({match, _}, re:run(said(Lab, r1, "ip route"), "^default via 192.168.214.1 dev eth3", [multiline])),
+    ?assertMatch({match, _}, re:run(said(Lab, pc1, "ip route"), "^default via 192.168.214.1 dev eth1", [multiline])),
+    %% a port alone leads in, and no way out
+    ?assertEqual(<<>>, said(Lab, r1, "ip route show default")),
     ?assertEqual(<<"good day">>, said(Lab, r1, "cat /tmp/exec")),
     ?assertEqual(<<"1 1">>, said(Lab, r1, "echo $(sysctl -n net.ipv4.ip_forward net.ipv4.conf.all.arp_ignore)")),
     ?assertEqual(<<"0 1">>, said(Lab, pc1, "echo $(sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.disable_ipv6)")),
@@ -164,7 +166,10 @@ failures(Config) ->
     #{reason := {startup, _, 3, Output}} = A,
     ?assertMatch({match, _}, re:run(Output, "the end is near")),
     #{vm := Vm} = A,
-    ?assertMatch({ok, 0, _}, evum:cmd(Vm, "ls /tmp/own /tmp/exec")).
+    ?assertMatch({ok, 0, _}, evum:cmd(Vm, "ls /tmp/own /tmp/exec")),
+    %% where there is no shared/, the lab's folder gets none
+    ?assertEqual(<<"yes">>, said(Lab, b, "test -d /shared && echo yes")),
+    ?assertNot(filelib:is_file(Folder ++ "/shared")).
 
 %% Written, and started again from what was written
 there_and_back(Config) ->

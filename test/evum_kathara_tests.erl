@@ -16,11 +16,13 @@ interfaces_test() ->
                 {1, interface, <<"r1">>, {0, <<"A">>, random}},
                 {2, interface, <<"r1">>, {1, <<"B">>, <<"02:00:00:00:00:0a">>}},
                 {4, interface, <<"pc_1">>, {12, <<"lan2">>, random}},
-                {5, interface, <<"pc2">>, {0, <<"A">>, random}}
+                {5, interface, <<"pc2">>, {0, <<"A">>, random}},
+                {6, tap, <<"pc2">>, {1, <<"10.0.0.2">>}},
+                {7, interface, <<"pc2">>, {2, <<"tap">>, random}}
             ],
             []
         },
-        conf("r1[0]=\"A\"\nr1[1]='B/02:00:00:00:00:0A'   # the second\n# none\n  pc_1[12]=lan2 # c\r\npc2[0]=\"A\"")
+        conf("r1[0]=\"A\"\nr1[1]='B/02:00:00:00:00:0A'   # the second\n# none\n  pc_1[12]=lan2 # c\r\npc2[0]=\"A\"\npc2[1]=tap,10.0.0.1,10.0.0.2\npc2[2]=tap")
     ).
 
 options_test() ->
@@ -39,6 +41,7 @@ options_test() ->
         {"ipv6=True", {ipv6, true}},
         {"port=\"8080:80/tcp\"", {port, {8080, 80, tcp}}},
         {"port=53/UDP", {port, {3000, 53, udp}}},
+        {"port=7:8/sctp", {port, {7, 8, sctp}}},
         {"exec=\"echo 'a b' >/x\"", {exec, <<"echo 'a b' >/x">>}},
         {"env=\"A=b=c d\"", {env, {<<"A">>, <<"b=c d">>}}},
         {"sysctl=\"net.ipv4.conf.eth0.arp_ignore=8\"", {sysctl, {<<"net.ipv4.conf.eth0.arp_ignore">>, <<"8">>}}},
@@ -108,7 +111,11 @@ conf_errors_test() ->
         "pc1[port]=0:80",
         "pc1[port]=80:90:100",
         "pc1[port]=70000:80",
-        "pc1[port]=80/sctp",
+        "pc1[port]=80/dccp",
+        "pc1[0]=tap,10.0.0.1",
+        "pc1[0]=tap,10.0.0.1,10.0.0",
+        "pc_[0]=A",
+        "pc-[0]=A",
         "pc1[env]=X",
         "pc1[sysctl]=net.ipv4.ip_forward",
         "pc1[sysctl]=\"a;b=1\"",
@@ -235,7 +242,7 @@ run_all_test() ->
         Moved = lists:foldl(
             fun({From, To}, Text) -> string:replace(Text, From, Folder ++ To, all) end,
             Command,
-            [{"/hostlab", "/hostlab"}, {"/var/log", "/log"}]
+            [{"/hostlab", "/hostlab"}, {"/var/log", "/log"}, {"/shared\n", "/shared\n"}]
         ),
         ok = file:write_file(Folder ++ "/run", Moved),
         Said = os:cmd("sh " ++ Folder ++ "/run; echo $?; cat " ++ Folder ++ "/log/startup.log"),
@@ -267,7 +274,7 @@ uplink_test() ->
                     interfaces := #{<<"eth0">> := #{addresses := [<<"192.168.214.101/24">>]}},
                     resolver := [_]
                 },
-                <<"b">> := #{interfaces := #{<<"eth1">> := #{addresses := [_]}}, routes := [{default, _}]}
+                <<"b">> := #{interfaces := #{<<"eth1">> := #{addresses := [_]}}}
             }
         },
         Lab
@@ -275,7 +282,45 @@ uplink_test() ->
     #{links := Links, machines := #{<<"b">> := B, <<"c">> := C}} = Lab,
     ?assertEqual(2, length([x || {_, <<"uplink">>} <- Links])),
     ?assertNot(is_map_key(resolver, B)),
-    ?assertNot(is_map_key(routes, C)).
+    ?assertNot(is_map_key(routes, B)),
+    ?assertNot(is_map_key(routes, C)),
+    %% with both there is a way out, too
+    ?assertMatch(
+        #{routes := [{default, _}], resolver := [_]}, machine(<<"b">>, folder([Conf, "b[bridged]=true\n"]))
+    ).
+
+%% What cannot be forwarded needs no interface.
+sctp_test() ->
+    {ok, Lab, Notes} = evum_kathara:describe(folder("a[0]=A\na[port]=7:7/sctp\n"), evum_kathara:images()),
+    ?assertEqual([<<"A">>], maps:keys(maps:get(switches, Lab))),
+    ?assertMatch([{<<"/lab/lab.conf">>, 2, <<"a port of 'a' is not forwarded", _/binary>>}], Notes).
+
+%% Netkit's: an interface to the host, where its number says
+tap_test() ->
+    Folder = folder("vm[0]=tap,10.0.0.1,10.0.0.2\nvm[1]=A\nvm[port]=8080:80\n"),
+    {ok, Lab, Notes} = evum_kathara:describe(Folder, evum_kathara:images()),
+    ?assertMatch(
+        #{
+            links := [{{<<"vm">>, <<"eth1">>}, <<"A">>}, {{<<"vm">>, <<"eth0">>}, <<"uplink">>}],
+            machines := #{
+                <<"vm">> := #{
+                    interfaces := #{<<"eth0">> := #{addresses := [<<"192.168.214.101/24">>]}, <<"eth1">> := _},
+                    routes := [{default, _}]
+                }
+            },
+            switches := #{<<"uplink">> := #{uplink := {nat, _}, forwards := [_]}}
+        },
+        Lab
+    ),
+    ?assertMatch({ok, _}, evum_lab_spec:parse(Lab)),
+    ?assertEqual(
+        [
+            {<<"/lab/lab.conf">>, 1, <<"eth0 of 'vm' leads to the uplink, with an address of 192.168.214.0/24 instead of 10.0.0.2">>}
+        ],
+        Notes
+    ),
+    ?assertMatch([{_, {line, 2, _}}], problems(folder("vm[0]=tap,10.0.0.1,10.0.0.2\nvm[0]=A\n"))),
+    ?assertMatch([{_, {line, 2, _}}], problems(folder("vm[0]=tap,10.0.0.1,10.0.0.2\nvm[1]=tap,10.0.0.1,10.0.0.3\n"))).
 
 names_test() ->
     Files = #{<<"doc">> => #{}, <<"pc1">> => #{}},
@@ -285,6 +330,25 @@ names_test() ->
     ?assertEqual([<<"doc">>, <<"pc1">>, <<"pc2">>], Names("")),
     ?assertEqual([<<"pc1">>, <<"pc2">>, <<"pc3">>], Names("pc1[0]=A\npc3[0]=A")),
     ?assertEqual([<<"pc1">>], Names("pc1[0]=A\nmachines=\"pc1\"")).
+
+%% Whom `machines' does not name is not there, whatever is said of it.
+machines_test() ->
+    Conf = "machines=\"pc1 pc2\"\npc1[0]=A\npc3[0]=A\npc3[1]=B\npc3[1]=B\npc3[image]=nowhere\npc2[0]=A\n",
+    Folder = folder(Conf, #{dep => <<"pc1: pc2 pc3\npc3: pc1\n">>}),
+    {ok, #{links := Links} = Lab, Notes} = evum_kathara:describe(Folder, evum_kathara:images()),
+    ?assertEqual([{{<<"pc1">>, <<"eth0">>}, <<"A">>}, {{<<"pc2">>, <<"eth0">>}, <<"A">>}], Links),
+    ?assertEqual([<<"A">>], maps:keys(maps:get(switches, Lab))),
+    ?assertEqual([<<"pc2">>], maps:get(depends, machine(<<"pc1">>, Folder))),
+    ?assertMatch({ok, _}, evum_lab_spec:parse(Lab)),
+    ?assertEqual([{<<"/lab/lab.conf">>, 0, <<"'machines' leaves out 'pc3'">>}], Notes).
+
+%% One of a script, as of lab.conf, has to be a host's name.
+host_names_test() ->
+    ?assertMatch(
+        [{{file, <<"/lab/pc_">>}, <<"no name of a device here", _/binary>>}],
+        problems(folder("", #{scripts => #{{startup, <<"pc_">>} => <<>>}}))
+    ),
+    ?assertMatch([{{file, <<"/lab/lab.conf">>}, {line, 1, <<"'pc_' is no name of a device here", _/binary>>}}], problems(folder("pc_[0]=A"))).
 
 describe_errors_test() ->
     Conf = "r1[0]=A\nr1[0]=B\nr1[image]=\"kathara/p4\"\nx\nr2[image]=\"alpine\"\n",
@@ -315,9 +379,17 @@ own_images_test() ->
 
 notes_test() ->
     {ok, _, Notes} = evum_kathara:describe(
-        folder("a[0]=A\na[entrypoint]=x\na[privileged]=true", #{files => #{<<"doc">> => #{}}}), evum_kathara:images()
+        folder("a[0]=A\na[entrypoint]=x\na[privileged]=true\na[port]=80", #{files => #{<<"doc">> => #{}}, ext => true}),
+        evum_kathara:images()
     ),
-    ?assertMatch([{<<"/lab/doc">>, 0, _}, {_, 2, _}, {_, 3, _}], Notes).
+    ?assertMatch([{<<"/lab/doc">>, 0, _}, {<<"/lab/lab.ext">>, 0, _}, {_, 2, _}, {_, 3, _}, {_, 4, _}], Notes).
+
+%% Each machine has a /shared, and where the lab has none one of its own.
+shared_test() ->
+    ?assertMatch(#{startup := [<<"mkdir -p /shared">>]}, machine(<<"a">>, folder("a[0]=A"))),
+    #{startup := [Run]} = Machine = machine(<<"a">>, folder("a[0]=A", #{scripts => #{{startup, <<"a">>} => <<"true">>}})),
+    ?assertMatch({match, _}, re:run(Run, "^mkdir .*/shared$", [multiline])),
+    ?assertNot(is_map_key(share, Machine)).
 
 %% What comes out is a description without a fault.
 spec_test() ->
@@ -361,9 +433,11 @@ folder_test() ->
         {"pc1/.DS_Store", "x"},
         {"shared/x", "y"},
         {"_test/x", "y"},
-        {"README.md", "# lab"}
+        {"README.md", "# lab"},
+        {"lab.ext", "A eth0\n"}
     ],
     in_folder(Files, fun(Folder) ->
+        ?assertMatch({ok, #{ext := true}}, evum_kathara_folder:read(Folder)),
         ok = file:change_mode(Folder ++ "/pc1/usr/bin/tool", 8#755),
         {ok, #{machines := #{<<"pc1">> := Pc1, <<"pc2">> := Pc2} = Machines}} = evum_kathara:read(Folder),
         ?assertEqual(2, map_size(Machines)),
