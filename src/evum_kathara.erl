@@ -22,7 +22,7 @@
 
 -export([read/1, describe/2, images/0]).
 %% For evum_lab_export, which goes the other way.
--export([sysctl/2, commands/4, limit_of/1]).
+-export([images_of/1, sysctl/2, commands/4, limit_of/1]).
 
 -export_type([folder/0, note/0]).
 
@@ -97,6 +97,13 @@ images() ->
     maps:merge(
         Builtin, maps:from_list([{unicode:characters_to_binary(K), V} || {K, V} <- maps:to_list(Own)])
     ).
+
+%% @private The images that a folder's lab.conf names, as it names them.
+-spec images_of(file:filename_all()) -> #{name() => binary()}.
+images_of(Path) ->
+    {ok, Folder} = evum_kathara_folder:read(Path),
+    {Statements, _} = evum_kathara_conf:conf(<<"lab.conf">>, maps:get(conf, Folder, <<>>)),
+    maps:from_list([{Name, Image} || {_, option, Name, {image, Image}} <- Statements]).
 
 %% @doc The description of a lab of which the folder's content is given.
 -spec describe(folder(), #{binary() => evum_image:name()}) ->

@@ -54,12 +54,14 @@ read(Description) ->
 %% @doc A description as it is written, a map; that of a file or folder is read.
 -spec load(description()) -> {ok, term()} | {error, [evum_lab_spec:problem(), ...]}.
 load(Path) when is_list(Path), Path =/= []; is_binary(Path) ->
-    case filelib:is_dir(Path) of
+    case is_folder(Path) of
         true -> evum_kathara:read(Path);
         false -> evum_lab_spec:read(Path)
     end;
 load(Description) ->
     {ok, Description}.
+
+is_folder(Description) -> not is_map(Description) andalso filelib:is_dir(Description).
 
 parse(Map, Kept) ->
     {Lab, Problems} = evum_lab_spec:partly(Map, Kept),
@@ -77,7 +79,7 @@ export(Description, {Format, Folder}) when Format =:= kathara; Format =:= contai
     case load(Description) of
         {ok, Map} ->
             case evum_lab_spec:parse(Map) of
-                {ok, Lab} -> written(Folder, evum_lab_export:Format(Lab));
+                {ok, Lab} -> written(Folder, evum_lab_export:Format(Lab, images(Description)));
                 {error, _} = Error -> Error
             end;
         {error, _} = Error ->
@@ -85,6 +87,12 @@ export(Description, {Format, Folder}) when Format =:= kathara; Format =:= contai
     end;
 export(_Description, Format) ->
     {error, [{lab, {bad_option, format, Format}}]}.
+
+images(Description) ->
+    case is_folder(Description) of
+        true -> evum_kathara:images_of(Description);
+        false -> #{}
+    end.
 
 written(Folder, {ok, Files, Notes}) ->
     case evum_lab_export:write(Folder, Files) of

@@ -4,28 +4,34 @@
 %%
 %% What a format has no words for is told in notes, and is not there: impairments,
 %% VLANs of ports, options of switches. What would not be the same lab without it is
-%% an error.
+%% an error. Images get a name that others know: that of the folder which the lab comes
+%% from, or `kathara/frr' and `kathara/quagga' for machines with files of theirs, or
+%% `kathara/base'.
 -module(evum_lab_export).
 
--export([kathara/1, containerlab/1, write/2]).
+-export([kathara/2, containerlab/2, write/2]).
 
--export_type([file/0, note/0]).
+-export_type([file/0, note/0, images/0]).
 
-%% What stands for evum's images elsewhere.
--define(IMAGES, #{<<"debian">> => <<"kathara/base">>, <<"host">> => <<"kathara/base">>}).
+%% What stands for evum's images elsewhere, if nothing of the machine's asks for more.
+-define(BASE, <<"kathara/base">>).
 %% What evum_kathara has for those that name none.
 -define(MEM, 128).
 
 %% By its path in the folder; a folder is copied whole.
 -type file() :: {binary(), binary() | {file | folder, binary()}}.
 -type note() :: {evum_lab_spec:thing(), binary()}.
+%% Names of Docker's that machines' images had where the lab comes from.
+-type images() :: #{evum_lab_spec:name() => binary()}.
 
 %%% Kathará -------------------------------------------------------------------
 
 %% @doc The files of a lab's folder. Read again, it is a lab with the same machines,
-%% files and networks; of one that was such a folder, the same description.
--spec kathara(evum_lab_spec:lab()) -> {ok, [file()], [note()]} | {error, [evum_lab_spec:problem(), ...]}.
-kathara(#{machines := Machines} = Lab) ->
+%% files and networks; of one that was such a folder, the same description, but for
+%% commands of `exec' with quotes in them, which Kathará does not take there.
+-spec kathara(evum_lab_spec:lab(), images()) ->
+    {ok, [file()], [note()]} | {error, [evum_lab_spec:problem(), ...]}.
+kathara(#{machines := Machines} = Lab, Images) ->
     Names = lists:sort(maps:keys(Machines)),
     Domains = domains(Lab),
     Bad = [{{machine, N}, bad_name} || N <- Names, not is_device(N)] ++
@@ -36,7 +42,7 @@ kathara(#{machines := Machines} = Lab) ->
     case Bad of
         [] ->
             try
-                Conf = [conf(N, Domains, Lab) || N <- Names],
+                Conf = [conf(N, Domains, Lab, Images) || N <- Names],
                 Depends = [
                     [N, ": ", lists:join($\s, Others), $\n]
                  || N <- Names, #{depends := [_ | _] = Others} <- [maps:get(N, Machines)]
@@ -44,7 +50,7 @@ kathara(#{machines := Machines} = Lab) ->
                 Files = [{<<"lab.conf">>, iolist_to_binary(lists:join($\n, Conf))}] ++
                     [{<<"lab.dep">>, iolist_to_binary(Depends)} || Depends =/= []] ++
                     lists:usort(lists:append([machine_files(N, maps:get(N, Machines), Lab) || N <- Names])),
-                {ok, Files, notes(Lab)}
+                {ok, Files, moved(Lab) ++ notes(Lab, Images)}
             catch
                 throw:{problem, Problem} -> {error, [Problem]}
             end;
@@ -101,24 +107,30 @@ unique(Named) ->
     ),
     Unique.
 
-conf(Name, Domains, #{machines := Machines} = Lab) ->
+conf(Name, Domains, #{machines := Machines} = Lab, Images) ->
     Machine = maps:get(Name, Machines),
     [
         [Name, $[, Key, $], $=, quoted(Name, Key, Value), $\n]
      || {Key, Value} <- [
             {integer_to_binary(element(2, number(I))), <<(maps:get({Name, I}, Domains))/binary, "/", Mac/binary>>}
          || {I, #{mac := Mac}} <- interfaces(Name, Lab), is_map_key({Name, I}, Domains)
-        ] ++ options(Name, Machine, Lab)
+        ] ++ options(Name, Machine, Lab, Images)
     ].
 
+%% Kathará's pattern for values knows of no quotes within.
 quoted(Name, Key, Value) ->
-    case [Quote || Quote <- "\"'", binary:match(Value, [<<Quote>>, <<"\n">>]) =:= nomatch] of
-        [Quote | _] -> [Quote, Value, Quote];
-        [] -> throw({problem, {{machine, Name}, {bad_option, binary_to_atom(Key), Value}}})
+    case is_plain(Value) of
+        true -> [$", Value, $"];
+        false -> throw({problem, {{machine, Name}, {bad_option, binary_to_atom(Key), Value}}})
     end.
 
-options(Name, #{options := Options, sysctl := Sysctl, env := Env, startup := Startup} = Machine, Lab) ->
-    [{<<"image">>, image(Options)} || maps:get(image, Options, host) =/= host] ++
+is_plain(Value) -> binary:match(Value, [<<"\"">>, <<"'">>, <<"\n">>]) =:= nomatch.
+
+options(Name, #{options := Options, sysctl := Sysctl, env := Env, startup := Startup} = Machine, Lab, Images) ->
+    [
+        {<<"image">>, Image}
+     || Image <- [image(Name, Options, Images)], Image =/= ?BASE orelse maps:get(image, Options, host) =/= host
+    ] ++
         [{<<"mem">>, <<(integer_to_binary(M))/binary, "m">>} || #{mem := M} <- [Options], is_integer(M), M =/= ?MEM] ++
         [{<<"cpus">>, integer_to_binary(N)} || #{cpus := N} <- [Options], N > 1] ++
         [{<<"shell">>, text(Shell)} || #{init := [Shell]} <- [Options], not is_integer(Shell)] ++
@@ -132,11 +144,27 @@ options(Name, #{options := Options, sysctl := Sysctl, env := Env, startup := Sta
         ] ++
         [{<<"env">>, <<(text(K))/binary, "=", (text(V))/binary>>} || {K, V} <- lists:sort(maps:to_list(Env))] ++
         [{<<"ulimit">>, Limit} || Limit <- limits(Startup)] ++
-        [{<<"exec">>, Command} || Command <- execs(Name, Machine)].
+        [{<<"exec">>, Command} || {conf, Commands} <- [execs(Name, Machine)], Command <- Commands].
 
-image(Options) ->
-    Image = text(maps:get(image, Options, debian)),
-    maps:get(Image, ?IMAGES, Image).
+%% The name that it had, or else one that others know.
+image(Name, Options, Images) ->
+    Image = text(maps:get(image, Options, host)),
+    IsOurs = lists:member(Image, [<<"debian">>, <<"host">>, <<"tiny">>]) orelse binary:match(Image, <<"/">>) =/= nomatch,
+    case Images of
+        #{Name := Given} -> Given;
+        #{} when IsOurs -> with_daemons(Options);
+        #{} -> Image
+    end.
+
+%% Whose configuration is there, is to be run.
+with_daemons(Options) ->
+    Paths = [text(Path) || Path <- maps:keys(maps:get(files, Options, #{}))],
+    Has = fun(Folder) -> lists:any(fun(Path) -> string:prefix(Path, Folder) =/= nomatch end, Paths) end,
+    case {Has("/etc/frr/"), Has("/etc/quagga/") orelse Has("/etc/zebra/")} of
+        {true, _} -> <<"kathara/frr">>;
+        {_, true} -> <<"kathara/quagga">>;
+        _ -> ?BASE
+    end.
 
 text(Text) when is_atom(Text) -> atom_to_binary(Text);
 text(Text) -> unicode:characters_to_binary(Text).
@@ -179,6 +207,20 @@ forwards(Name, #{switches := Switches} = Lab) ->
 
 address(Address) when is_tuple(Address) -> list_to_binary(inet:ntoa(Address));
 address(Address) -> text(Address).
+
+%% A way out is behind all other interfaces there, and is one to the world.
+moved(#{machines := Machines, switches := Switches} = Lab) ->
+    Uplinks = [{M, uplink_of(M, Lab)} || M <- lists:sort(maps:keys(Machines))],
+    [
+        {{interface, M, I}, <<"'bridged' makes it the last one">>}
+     || {M, {I, _}} <- Uplinks,
+        Others <- [[N || {J, _} <- interfaces(M, Lab), J =/= I, {ok, N} <- [number(J)]]],
+        number(I) =/= {ok, lists:max([-1 | Others]) + 1}
+    ] ++
+        [
+            {{switch, S}, <<"'bridged' stands for its uplink">>}
+         || S <- lists:usort([S || {_, {_, S}} <- Uplinks]), element(1, maps:get(uplink, maps:get(S, Switches))) =/= nat
+        ].
 
 %%% Settings of the kernel. What evum_kathara sets by itself is not told again.
 
@@ -235,16 +277,18 @@ limit(Command) when is_binary(Command) ->
 limit(_) ->
     [].
 
+%% Where one of them cannot be said in lab.conf, all are commands of the startup script.
 execs(Name, #{options := Options}) ->
-    case maps:get(files, Options, #{}) of
-        #{} = Files ->
-            [
-                Line
-             || {Path, Bytes} <- maps:to_list(Files),
-                text(Path) =:= <<"/hostlab/", Name/binary, ".exec">>,
-                is_binary(Bytes),
-                Line <- binary:split(Bytes, <<"\n">>, [global, trim_all])
-            ]
+    Lines = [
+        Line
+     || {Path, Bytes} <- maps:to_list(maps:get(files, Options, #{})),
+        text(Path) =:= <<"/hostlab/", Name/binary, ".exec">>,
+        is_binary(Bytes),
+        Line <- binary:split(Bytes, <<"\n">>, [global, trim_all])
+    ],
+    case lists:all(fun is_plain/1, Lines) of
+        true -> {conf, Lines};
+        false -> {script, Lines}
     end.
 
 %% Files of /hostlab are the lab's own, all others are put over the root.
@@ -253,11 +297,11 @@ machine_files(Name, #{options := Options} = Machine, Lab) ->
     Scripts = [{Script, Bytes} || {<<"/hostlab/", Script/binary>>, Bytes} <- Files],
     Own = [{<<Name/binary, ".", (atom_to_binary(Kind))/binary>>, Kind} || Kind <- [startup, shutdown]],
     Made = [
-        {Script, iolist_to_binary([setup(Kind, Name, Machine, Lab), Given, more(Kind, Name, Machine)])}
+        {Script, iolist_to_binary([Before, ended(Given, After), After])}
      || {Script, Kind} <- Own,
         Given <- [proplists:get_value(Script, Scripts, <<>>)],
-        lists:keymember(Script, 1, Scripts) orelse
-            setup(Kind, Name, Machine, Lab) =/= [] orelse more(Kind, Name, Machine) =/= []
+        {Before, After} <- [{setup(Kind, Name, Machine, Lab), more(Kind, Name, Machine)}],
+        lists:keymember(Script, 1, Scripts) orelse Before =/= [] orelse After =/= []
     ],
     Made ++
         [Shared || {Script, _} = Shared <- Scripts, lists:member(Script, [<<"shared.startup">>, <<"shared.shutdown">>])] ++
@@ -266,6 +310,11 @@ machine_files(Name, #{options := Options} = Machine, Lab) ->
          || {Path, Content} <- Files, binary:match(Path, <<"/hostlab/">>) =/= {0, 9}
         ] ++
         [{<<"shared">>, {folder, text(Host)}} || {Host, _, _} = Share <- maps:get(share, Options, []), is_shared(Share)].
+
+%% What follows begins on a line of its own.
+ended(<<>>, _After) -> <<>>;
+ended(Script, []) -> Script;
+ended(Script, _After) -> [string:trim(Script, trailing, "\n"), $\n].
 
 content({file, Path}) -> {file, text(Path)};
 content(Bytes) -> Bytes.
@@ -297,7 +346,8 @@ to(To) -> address(To).
 %% Commands that are not the ones that evum_kathara makes of scripts
 more(Kind, Name, #{options := Options} = Machine) ->
     Made = evum_kathara:commands(Kind, Name, maps:get(image, Options, host), maps:get(files, Options, #{})),
-    [[line(Command), $\n] || Command <- maps:get(Kind, Machine), not lists:member(Command, Made), limit(Command) =:= []].
+    [[Command, $\n] || Kind =:= startup, {script, Commands} <- [execs(Name, Machine)], Command <- Commands] ++
+        [[line(Command), $\n] || Command <- maps:get(Kind, Machine), not lists:member(Command, Made), limit(Command) =:= []].
 
 line([First | _] = Argv) when not is_integer(First) -> lists:join($\s, [quote(text(Arg)) || Arg <- Argv]);
 line(Command) -> text(Command).
@@ -310,13 +360,13 @@ quote(Arg) ->
 %% @doc The topology as containerlab's YAML, and the files that it binds. A switch
 %% that joins more than two interfaces is a node of kind `bridge', which has to be
 %% there on the host.
--spec containerlab(evum_lab_spec:lab()) -> {ok, [file()], [note()]}.
-containerlab(#{name := Name, machines := Machines, switches := Switches} = Lab) ->
+-spec containerlab(evum_lab_spec:lab(), images()) -> {ok, [file()], [note()]}.
+containerlab(#{name := Name, machines := Machines, switches := Switches} = Lab, Images) ->
     Domains = evum_lab_domain:all(Lab),
     Bridges = [hd(lists:sort(Names)) || {{switches, Names}, Ports} <- Domains, length(Ports) =/= 2],
     Text = [
         ["name: ", json(lab_name(Name)), "\n\ntopology:\n  nodes:\n"],
-        [node(N, maps:get(N, Machines), Lab) || N <- lists:sort(maps:keys(Machines))],
+        [node(N, maps:get(N, Machines), Lab, Images) || N <- lists:sort(maps:keys(Machines))],
         [["    ", json(B), ":\n      kind: bridge\n"] || B <- Bridges],
         "  links:\n",
         [
@@ -326,7 +376,11 @@ containerlab(#{name := Name, machines := Machines, switches := Switches} = Lab) 
     ],
     Files = lists:append([bound_files(N, maps:get(N, Machines)) || N <- lists:sort(maps:keys(Machines))]),
     Uplinks = [{{switch, S}, <<"an uplink has no counterpart">>} || {S, #{uplink := _}} <- lists:sort(maps:to_list(Switches))],
-    {ok, [{<<"topology.clab.yml">>, unicode:characters_to_binary(Text)} | Files], Uplinks ++ notes(Lab)}.
+    Lost = [
+        {{machine, M}, <<(atom_to_binary(Key))/binary, " has no counterpart">>}
+     || {M, Machine} <- lists:sort(maps:to_list(Machines)), Key <- [depends, shutdown], maps:get(Key, Machine) =/= []
+    ],
+    {ok, [{<<"topology.clab.yml">>, unicode:characters_to_binary(Text)} | Files], Uplinks ++ Lost ++ notes(Lab, Images)}.
 
 lab_name(none) -> <<"lab">>;
 lab_name(Name) -> Name.
@@ -338,9 +392,9 @@ cables({switches, Names}, Ports) ->
     Bridge = hd(lists:sort(Names)),
     [{Port, <<Bridge/binary, ":", (binary:replace(Port, <<":">>, <<"-">>))/binary>>} || Port <- Ports].
 
-node(Name, #{options := Options, env := Env} = Machine, Lab) ->
+node(Name, #{options := Options, env := Env} = Machine, Lab, Images) ->
     [
-        ["    ", json(Name), ":\n      kind: linux\n      image: ", json(image(Options)), $\n],
+        ["    ", json(Name), ":\n      kind: linux\n      image: ", json(image(Name, Options, Images)), $\n],
         %% eth0 is a link like the others.
         "      network-mode: none\n",
         [["      memory: ", json(<<(integer_to_binary(M))/binary, "MB">>), $\n] || #{mem := M} <- [Options], is_integer(M)],
@@ -363,8 +417,15 @@ bound_files(Name, #{options := Options}) ->
 execute(Name, #{sysctl := Sysctl, startup := Startup} = Machine, Lab) ->
     Shell = fun(Command) -> iolist_to_binary(["sh -c ", quote(iolist_to_binary(Command))]) end,
     [<<"sysctl -w ", K/binary, "=", V/binary>> || {K, V} <- lists:sort(maps:to_list(texts(Sysctl)))] ++
-        [Shell(Setup) || Setup <- [setup(startup, Name, Machine, Lab)], iolist_size(Setup) > 0] ++
+        [Shell(Setup) || Setup <- [macs(Name, Lab) ++ setup(startup, Name, Machine, Lab)], iolist_size(Setup) > 0] ++
         [Shell(line(Command)) || Command <- Startup].
+
+%% Those that somebody chose
+macs(Name, Lab) ->
+    [
+        ["ip link set dev ", I, " address ", Mac, $\n]
+     || {I, #{mac := Mac}} <- interfaces(Name, Lab), #{mac := Made} <- [evum_lab_interface:default(Name, I)], Mac =/= Made
+    ].
 
 %% YAML 1.2 has JSON's strings for its own.
 json(Text) ->
@@ -378,15 +439,23 @@ escaped(C) -> C.
 
 %%% Both
 
-notes(#{machines := Machines, links := Links, switches := Switches}) ->
+notes(#{machines := Machines, links := Links, switches := Switches}, Images) ->
     [
-        {{machine, M}, <<"Debian stands for the host's files">>}
-     || {M, #{options := O}} <- lists:sort(maps:to_list(Machines)), maps:get(image, O, host) =:= host
+        {{machine, M}, iolist_to_binary(Note)}
+     || {M, #{options := O}} <- lists:sort(maps:to_list(Machines)),
+        not is_map_key(M, Images),
+        Note <- image_note(text(maps:get(image, O, host)), image(M, O, Images))
     ] ++
     [{{link, Ends}, <<"impairments have no counterpart">>} || #{ends := Ends, forth := F, back := B} <- Links, F =/= #{} orelse B =/= #{}] ++
         [{{link, Ends}, <<"options of the port have no counterpart">>} || #{ends := Ends, port := P} <- Links, P =/= #{}] ++
         [{{link, Ends}, <<"a link that is down is up">>} || #{ends := Ends, up := false} <- Links] ++
         [{{switch, S}, <<"options have no counterpart">>} || {S, #{options := O}} <- lists:sort(maps:to_list(Switches)), O =/= #{}].
+
+image_note(<<"host">>, _) -> ["Debian stands for the host's files"];
+image_note(<<"erlang">>, _) -> [];
+image_note(Image, Image) -> [["the image ", Image, " has to be there"]];
+image_note(<<"debian">>, _) -> [];
+image_note(Image, Other) -> [[Other, " stands for the image ", Image]].
 
 %% @doc Write files into a folder, which is made where there is none. What is there
 %% of these names is replaced.

@@ -176,7 +176,7 @@ there_and_back(Config) ->
     To = filename:join(proplists:get_value(priv_dir, Config), "written"),
     Lab0 = #{
         addressing => {ipv4, "10.0.0.0/24"},
-        defaults => #{image => tiny},
+        defaults => #{image => debian},
         machines => #{a => #{files => #{"/root/x" => <<"kept\n">>}}, b => #{startup => ["echo started >/root/y"]}},
         links => [{{a, eth0}, {b, eth0}}]
     },
@@ -185,4 +185,4 @@ there_and_back(Config) ->
     ?assertEqual(<<"kept">>, said(Lab, a, "cat /root/x")),
     ?assertEqual(<<"started">>, said(Lab, b, "cat /root/y")),
     Address = said(Lab, b, "ip -4 -o address show eth0 | sed 's/.*inet //; s,/.*,,'"),
-    ?assertMatch({match, _}, re:run(said(Lab, a, "ping -c 1 -w 5 " ++ binary_to_list(Address)), "1 packets received")).
+    ?assertMatch({match, _}, re:run(said(Lab, a, "ping -c 1 -w 5 " ++ binary_to_list(Address)), "1 received")).

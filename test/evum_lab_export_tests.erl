@@ -44,7 +44,9 @@ round_trip_test_() ->
 round_trip(Folder) ->
     case parsed(Folder) of
         {ok, Lab} ->
-            {ok, Files, []} = evum_lab_export:kathara(Lab),
+            {Statements, []} = evum_kathara_conf:conf(<<"lab.conf">>, maps:get(conf, Folder)),
+            Images = maps:from_list([{Name, Image} || {_, option, Name, {image, Image}} <- Statements]),
+            {ok, Files, []} = evum_lab_export:kathara(Lab, Images),
             {ok, Again} = parsed(folder(Files)),
             %% The order of links is none
             Sorted = fun(#{links := Links} = L) -> L#{links := lists:sort(Links)} end,
@@ -111,7 +113,7 @@ line() ->
         {"bridged", oneof(["true", "false"])},
         {"port", oneof(["8080:80", "53:53/udp", "99"])},
         {"ipv6", oneof(["true", "false"])},
-        {"exec", oneof(["echo a", "echo 'b' >/x"])},
+        {"exec", oneof(["echo a", "echo b >/x"])},
         {"env", oneof(["A=b", "C=d e"])},
         {"sysctl", oneof(["net.ipv4.ip_forward=0", "net.ipv4.conf.eth0.arp_ignore=8", "net.ipv6.conf.all.forwarding=0"])},
         {"ulimit", oneof(["nofile=5:9", "memlock=-1"])},
@@ -134,7 +136,7 @@ terms() ->
                 interfaces => #{eth1 => #{mtu => 1400}}
             },
             pc1 => #{image => tiny, routes => [{default, "10.0.0.1"}], env => #{"A" => "b"}, depends => [r1]},
-            pc2 => #{image => tiny}
+            pc2 => #{image => tiny, shutdown => "true", interfaces => #{eth0 => #{mac => "02:00:00:00:00:02"}}}
         },
         switches => #{a => #{}, 'b-2' => #{}},
         links => [
@@ -148,10 +150,17 @@ terms() ->
 
 kathara_of_terms_test() ->
     #{machines := Machines} = Lab = terms(),
-    {ok, Files, Notes} = evum_lab_export:kathara(Lab),
-    ?assertMatch([{{link, _}, <<"impairments", _/binary>>}], Notes),
+    {ok, Files, Notes} = evum_lab_export:kathara(Lab, #{}),
+    ?assertMatch(
+        [
+            {{machine, <<"pc1">>}, <<"kathara/base stands for the image tiny">>},
+            {{machine, <<"pc2">>}, <<"kathara/base stands for the image tiny">>},
+            {{link, _}, <<"impairments", _/binary>>}
+        ],
+        Notes
+    ),
     ?assertEqual(
-        [<<"lab.conf">>, <<"lab.dep">>, <<"pc1.startup">>, <<"pc2.startup">>, <<"r1.startup">>, <<"r1/etc/motd">>, <<"r1/etc/x">>],
+        [<<"lab.conf">>, <<"lab.dep">>, <<"pc1.startup">>, <<"pc2.shutdown">>, <<"pc2.startup">>, <<"r1.startup">>, <<"r1/etc/motd">>, <<"r1/etc/x">>],
         lists:sort([Name || {Name, _} <- Files])
     ),
     {ok, #{machines := Again} = Lab2} = parsed(folder(Files)),
@@ -162,7 +171,7 @@ kathara_of_terms_test() ->
     ?assertMatch({_, _}, binary:match(Startup, <<"ip link set dev eth1 mtu 1400\n">>)),
     ?assertMatch({_, _}, binary:match(Startup, <<"echo \"it's\"\n'touch' '/a b'\n">>)),
     %% What was written is a folder of Kathará's, and stays what it is from then on.
-    {ok, Files2, []} = evum_lab_export:kathara(Lab2),
+    {ok, Files2, []} = evum_lab_export:kathara(Lab2, #{}),
     ?assertEqual({ok, Lab2}, parsed(folder(Files2))).
 
 no_kathara_test() ->
@@ -171,15 +180,88 @@ no_kathara_test() ->
     }),
     ?assertEqual(
         {error, [{{machine, <<"R-1">>}, bad_name}, {{interface, <<"R-1">>, <<"lan">>}, {bad_option, interface, <<"lan">>}}]},
-        evum_lab_export:kathara(Lab)
+        evum_lab_export:kathara(Lab, #{})
     ),
-    {ok, Quotes} = evum_lab_spec:parse(#{machines => #{a => #{env => #{"X" => "\"'"}}}}),
-    ?assertMatch({error, [{{machine, <<"a">>}, {bad_option, env, _}}]}, evum_lab_export:kathara(Quotes)).
+    %% Kathará has no quotes within a value
+    [
+        begin
+            {ok, Quotes} = evum_lab_spec:parse(#{machines => #{a => #{env => #{"X" => Text}}}}),
+            ?assertMatch({error, [{{machine, <<"a">>}, {bad_option, env, _}}]}, evum_lab_export:kathara(Quotes, #{}))
+        end
+     || Text <- ["\"'", "it's", "\"", "a\nb"]
+    ].
+
+%% Such commands are the startup script's, behind what was there.
+exec_quotes_test() ->
+    Conf = "a[0]=A\na[exec]=\"echo one\"\na[exec]=\"echo 'two'\"\n",
+    {ok, Lab} = parsed(folder([{<<"lab.conf">>, list_to_binary(Conf)}, {<<"a.startup">>, <<"true">>}])),
+    {ok, Files, []} = evum_lab_export:kathara(Lab, #{}),
+    ?assertEqual({<<"a.startup">>, <<"true\necho one\necho 'two'\n">>}, lists:keyfind(<<"a.startup">>, 1, Files)),
+    {_, Written} = lists:keyfind(<<"lab.conf">>, 1, Files),
+    ?assertEqual(nomatch, re:run(Written, "exec")),
+    %% each line is one of Kathará's
+    Pattern = "^[a-z0-9_]{1,30}\\[\\w+\\]=\"[^\"']+\"$",
+    ?assertEqual([], [L || L <- binary:split(Written, <<"\n">>, [global, trim_all]), re:run(L, Pattern) =:= nomatch]).
+
+images_test() ->
+    Daemons = fun(Folder) -> #{Folder ++ "/daemons" => <<>>} end,
+    {ok, Lab} = evum_lab_spec:parse(#{
+        machines => #{
+            a => #{image => debian},
+            b => #{image => debian, files => Daemons("/etc/frr")},
+            c => #{image => debian, files => Daemons("/etc/quagga")},
+            d => #{image => erlang},
+            e => #{image => "/srv/rootfs"},
+            f => #{image => mine},
+            g => #{image => debian, files => Daemons("/etc/frr")},
+            h => #{files => Daemons("/etc/zebra")},
+            i => #{}
+        }
+    }),
+    Given = #{<<"g">> => <<"kathara/sdn:old">>},
+    {ok, Files, Notes} = evum_lab_export:kathara(Lab, Given),
+    {Statements, []} = evum_kathara_conf:conf(<<"lab.conf">>, proplists:get_value(<<"lab.conf">>, Files)),
+    ?assertEqual(
+        [
+            {<<"a">>, <<"kathara/base">>},
+            {<<"b">>, <<"kathara/frr">>},
+            {<<"c">>, <<"kathara/quagga">>},
+            {<<"d">>, <<"erlang">>},
+            {<<"e">>, <<"kathara/base">>},
+            {<<"f">>, <<"mine">>},
+            {<<"g">>, <<"kathara/sdn:old">>},
+            {<<"h">>, <<"kathara/quagga">>}
+        ],
+        [{Name, Image} || {_, option, Name, {image, Image}} <- Statements]
+    ),
+    ?assertEqual([<<"e">>, <<"f">>, <<"h">>, <<"i">>], [Machine || {{machine, Machine}, _} <- Notes]),
+    {ok, [{_, Yaml} | _], Notes} = evum_lab_export:containerlab(Lab, Given),
+    ?assertMatch({_, _}, binary:match(Yaml, <<"image: \"kathara/sdn:old\"">>)).
+
+%% The interface to the uplink changes its number; one to something else changes that.
+bridged_test() ->
+    {ok, Lab} = evum_lab_spec:parse(#{
+        machines => #{a => #{}, b => #{}},
+        switches => #{s => #{}, up => #{uplink => {nat, #{}}}, out => #{uplink => {tap, #{interface => "t0"}}}},
+        links => [{{a, eth0}, up}, {{a, eth1}, s}, {{b, eth0}, s}, {{b, eth1}, out}],
+        defaults => #{image => debian}
+    }),
+    {ok, _, Notes} = evum_lab_export:kathara(Lab, #{}),
+    ?assertMatch([{{interface, <<"a">>, <<"eth0">>}, _}, {{switch, <<"out">>}, _}], Notes).
 
 containerlab_test() ->
-    {ok, [{<<"topology.clab.yml">>, Yaml} | Files], Notes} = evum_lab_export:containerlab(terms()),
+    {ok, [{<<"topology.clab.yml">>, Yaml} | Files], Notes} = evum_lab_export:containerlab(terms(), #{}),
     ?assertEqual([{<<"r1/etc/motd">>, <<"hello\n">>}, {<<"r1/etc/x">>, {file, <<"/some/file">>}}], Files),
-    ?assertMatch([_], Notes),
+    ?assertMatch(
+        [
+            {{machine, <<"pc1">>}, <<"depends has no counterpart">>},
+            {{machine, <<"pc2">>}, <<"shutdown has no counterpart">>},
+            {{machine, <<"pc1">>}, <<"kathara/base stands for the image tiny">>},
+            {{machine, <<"pc2">>}, _},
+            {{link, _}, _}
+        ],
+        Notes
+    ),
     Lines = binary:split(Yaml, <<"\n">>, [global]),
     [
         ?assertEqual({Line, true}, {Line, lists:member(Line, Lines)})
@@ -192,6 +274,7 @@ containerlab_test() ->
             <<"        \"A\": \"b\"">>,
             <<"        - \"r1/etc/motd:/etc/motd\"">>,
             <<"        - \"sh -c 'echo \\\"it'\\\\''s\\\"'\"">>,
+            <<"        - \"sh -c 'ip link set dev eth0 address 02:00:00:00:00:02\\nip address add 10.0.1.1/24 dev eth0\\n'\"">>,
             <<"    - endpoints: [\"pc1:eth0\", \"r1:eth0\"]">>,
             <<"    - endpoints: [\"pc2:eth0\", \"r1:eth1\"]">>
         ]
@@ -204,7 +287,7 @@ containerlab_bridge_test() ->
         switches => #{s => #{}},
         links => [{{M, eth0}, s} || M <- [a, b, c]]
     }),
-    {ok, [{_, Yaml}], [_, _, _]} = evum_lab_export:containerlab(Lab),
+    {ok, [{_, Yaml}], [_, _, _]} = evum_lab_export:containerlab(Lab, #{}),
     ?assertMatch({_, _}, binary:match(Yaml, <<"    \"s\":\n      kind: bridge\n">>)),
     ?assertMatch({_, _}, binary:match(Yaml, <<"    - endpoints: [\"a:eth0\", \"s:a-eth0\"]\n">>)).
 
@@ -234,11 +317,13 @@ export_test() ->
     Folder = filename:join("/tmp", "evum-export-" ++ os:getpid() ++ "-" ++ integer_to_list(erlang:unique_integer([positive]))),
     Lab = #{machines => #{a => #{image => tiny}, b => #{}}, links => [{{a, eth0}, {b, eth0}}]},
     try
-        ?assertMatch({ok, [{{machine, <<"b">>}, _}]}, evum_lab:export(Lab, {kathara, Folder})),
+        ?assertMatch({ok, [{{machine, <<"a">>}, _}, {{machine, <<"b">>}, _}]}, evum_lab:export(Lab, {kathara, Folder})),
         {ok, #{machines := Machines}} = evum_kathara:read(Folder),
-        ?assertMatch(#{<<"a">> := #{image := tiny}, <<"b">> := _}, Machines),
+        ?assertMatch(#{<<"a">> := #{image := debian}, <<"b">> := _}, Machines),
+        ok = file:write_file(Folder ++ "/lab.conf", "b[image]=\"kathara/frr:v9\"\n", [append]),
         ?assertEqual({ok, []}, evum_lab:export(Folder, {containerlab, Folder ++ "/clab"})),
-        ?assert(filelib:is_regular(Folder ++ "/clab/topology.clab.yml")),
+        {ok, Yaml} = file:read_file(Folder ++ "/clab/topology.clab.yml"),
+        ?assertMatch({_, _}, binary:match(Yaml, <<"image: \"kathara/frr:v9\"">>)),
         ?assertMatch({error, [{lab, {bad_option, format, yaml}}]}, evum_lab:export(Lab, yaml)),
         ?assertMatch({error, [{{file, _}, <<"cannot be written", _/binary>>}]}, evum_lab:export(Lab, {kathara, Folder ++ "/lab.conf"}))
     after
