@@ -116,7 +116,10 @@ describe(#{path := Path} = Folder, Images) ->
     {Names, N1} = names(All, Folder),
     LeftOut = told(All) -- Names,
     Statements = [S || S <- All, not lists:member(element(3, S), LeftOut)],
-    Depends = [{Line, Device, Others -- LeftOut} || {Line, Device, Others} <- Before, not lists:member(Device, LeftOut)],
+    Depends = [
+        {Line, Device, Others -- LeftOut}
+     || {Line, Device, Others} <- Before, not lists:member(Device, LeftOut)
+    ],
     P3 = [{Conf, Line, What} || {Line, What} <- interfaces_twice(Statements)],
     P4 = [
         {Dep, Line, <<"there is no device '", Name/binary, "'">>}
@@ -183,7 +186,10 @@ aside(Path, Names, Folders) ->
     ]}.
 
 interfaces_twice(Statements) ->
-    Interfaces = [{{Name, element(1, What)}, Line} || {Line, Kind, Name, What} <- Statements, Kind =:= interface orelse Kind =:= tap],
+    Interfaces = [
+        {{Name, element(1, What)}, Line}
+     || {Line, Kind, Name, What} <- Statements, Kind =:= interface orelse Kind =:= tap
+    ],
     [
         {Line, iolist_to_binary(["interface ", integer_to_list(N), " of '", Name, "' for the second time"])}
      || {{Name, N} = Key, Line} <- Interfaces, Line =/= element(2, lists:keyfind(Key, 1, Interfaces))
@@ -250,7 +256,7 @@ noted(Conf, {Line, option, Name, {port, {_, _, sctp}}}, _Statements) ->
     [{Conf, Line, iolist_to_binary(["a port of '", Name, "' is not forwarded: tcp and udp can be, sctp cannot"])}];
 noted(Conf, {Line, option, Name, {port, _}}, Statements) ->
     [
-        {Conf, Line, iolist_to_binary(["a port of '", Name, "' is forwarded, though Kathara would not: it is not 'bridged'"])}
+        {Conf, Line, iolist_to_binary(["a port of '", Name, "' is forwarded; Kathara would not: it is not 'bridged'"])}
      || not leads_out(Name, Statements)
     ];
 noted(Conf, {Line, option, Name, Value}, _Statements) ->
@@ -259,7 +265,8 @@ noted(Conf, {Line, tap, Name, {N, Guest}}, _Statements) ->
     [
         {Conf, Line,
             iolist_to_binary([
-                interface(N), " of '", Name, "' leads to the uplink, with an address of ", ?UPLINK_SUBNET, " instead of ", Guest
+                interface(N), " of '", Name, "' leads to the uplink, with an address of ", ?UPLINK_SUBNET,
+                " instead of ", Guest
             ])}
     ];
 noted(_Conf, _Statement, _Statements) ->

@@ -73,14 +73,17 @@ interfaces(Name, #{machines := Machines}) ->
     #{interfaces := Interfaces} = maps:get(Name, Machines),
     evum_lab_interface:sorted(Interfaces).
 
-%% The name of the collision domain that an interface is in. Switches with an uplink
-%% are none: that is what `bridged' is for.
+%% The name of the collision domain that an interface is in: one of its own where it is
+%% in no link. Switches with an uplink are none: that is what `bridged' is for.
 domains(#{switches := Switches} = Lab) ->
-    Named = [
-        {Ports, Name}
-     || {Domain, Ports} <- evum_lab_domain:all(Lab), Name <- domain(Domain, Switches)
-    ],
+    Named =
+        [{Ports, Name} || {Domain, Ports} <- evum_lab_domain:all(Lab), Name <- domain(Domain, Switches)] ++
+            [{[{M, I}], <<M/binary, "_", I/binary>>} || {M, I} <- loose(Lab)],
     maps:from_list([{Port, Name} || {Ports, Name} <- unique(Named), Port <- Ports]).
+
+loose(#{machines := Machines, links := Links} = Lab) ->
+    Linked = [End || #{ends := {A, B}} <- Links, End <- [A, B]],
+    [{M, I} || M <- lists:sort(maps:keys(Machines)), {I, _} <- interfaces(M, Lab), not lists:member({M, I}, Linked)].
 
 domain({switches, Names}, Switches) ->
     case [N || N <- Names, is_map_key(uplink, maps:get(N, Switches))] of
@@ -149,7 +152,8 @@ options(Name, #{options := Options, sysctl := Sysctl, env := Env, startup := Sta
 %% The name that it had, or else one that others know.
 image(Name, Options, Images) ->
     Image = text(maps:get(image, Options, host)),
-    IsOurs = lists:member(Image, [<<"debian">>, <<"host">>, <<"tiny">>]) orelse binary:match(Image, <<"/">>) =/= nomatch,
+    IsPath = binary:match(Image, <<"/">>) =/= nomatch,
+    IsOurs = IsPath orelse lists:member(Image, [<<"debian">>, <<"host">>, <<"tiny">>]),
     case Images of
         #{Name := Given} -> Given;
         #{} when IsOurs -> with_daemons(Options);
@@ -347,7 +351,10 @@ to(To) -> address(To).
 more(Kind, Name, #{options := Options} = Machine) ->
     Made = evum_kathara:commands(Kind, Name, maps:get(image, Options, host), maps:get(files, Options, #{})),
     [[Command, $\n] || Kind =:= startup, {script, Commands} <- [execs(Name, Machine)], Command <- Commands] ++
-        [[line(Command), $\n] || Command <- maps:get(Kind, Machine), not lists:member(Command, Made), limit(Command) =:= []].
+        [
+            [line(Command), $\n]
+         || Command <- maps:get(Kind, Machine), not lists:member(Command, Made), limit(Command) =:= []
+        ].
 
 line([First | _] = Argv) when not is_integer(First) -> lists:join($\s, [quote(text(Arg)) || Arg <- Argv]);
 line(Command) -> text(Command).
@@ -380,7 +387,9 @@ containerlab(#{name := Name, machines := Machines, switches := Switches} = Lab, 
         {{machine, M}, <<(atom_to_binary(Key))/binary, " has no counterpart">>}
      || {M, Machine} <- lists:sort(maps:to_list(Machines)), Key <- [depends, shutdown], maps:get(Key, Machine) =/= []
     ],
-    {ok, [{<<"topology.clab.yml">>, unicode:characters_to_binary(Text)} | Files], Uplinks ++ Lost ++ notes(Lab, Images)}.
+    Loose = [{{interface, M, I}, <<"one without a link is not there">>} || {M, I} <- loose(Lab)],
+    Notes = Uplinks ++ Lost ++ Loose ++ notes(Lab, Images),
+    {ok, [{<<"topology.clab.yml">>, unicode:characters_to_binary(Text)} | Files], Notes}.
 
 lab_name(none) -> <<"lab">>;
 lab_name(Name) -> Name.
@@ -424,7 +433,9 @@ execute(Name, #{sysctl := Sysctl, startup := Startup} = Machine, Lab) ->
 macs(Name, Lab) ->
     [
         ["ip link set dev ", I, " address ", Mac, $\n]
-     || {I, #{mac := Mac}} <- interfaces(Name, Lab), #{mac := Made} <- [evum_lab_interface:default(Name, I)], Mac =/= Made
+     || {I, #{mac := Mac}} <- interfaces(Name, Lab),
+        #{mac := Made} <- [evum_lab_interface:default(Name, I)],
+        Mac =/= Made
     ].
 
 %% YAML 1.2 has JSON's strings for its own.

@@ -238,6 +238,17 @@ images_test() ->
     {ok, [{_, Yaml} | _], Notes} = evum_lab_export:containerlab(Lab, Given),
     ?assertMatch({_, _}, binary:match(Yaml, <<"image: \"kathara/sdn:old\"">>)).
 
+%% An interface that is in no link is there all the same, alone.
+loose_test() ->
+    {ok, Lab} = evum_lab_spec:parse(#{
+        machines => #{a => #{image => debian, interfaces => #{eth0 => ["10.0.0.1/24"]}}}
+    }),
+    {ok, Files, []} = evum_lab_export:kathara(Lab, #{}),
+    {Statements, []} = evum_kathara_conf:conf(<<"lab.conf">>, proplists:get_value(<<"lab.conf">>, Files)),
+    ?assertMatch([{_, interface, <<"a">>, {0, <<"a_eth0">>, _}}], [S || {_, interface, _, _} = S <- Statements]),
+    {ok, _, Notes} = evum_lab_export:containerlab(Lab, #{}),
+    ?assertEqual([{{interface, <<"a">>, <<"eth0">>}, <<"one without a link is not there">>}], Notes).
+
 %% The interface to the uplink changes its number; one to something else changes that.
 bridged_test() ->
     {ok, Lab} = evum_lab_spec:parse(#{
