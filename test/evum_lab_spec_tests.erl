@@ -149,9 +149,9 @@ all_at_once_test() ->
         {{link, {{r1, eth1}, nowhere, #{}}}, {no_switch, <<"nowhere">>}},
         {{link, {{r1, eth2}, a, #{colour => blue}}}, {bad_option, colour, blue}},
         {{link, {{r1, eth3}, a, #{delay => much}}}, {bad_option, delay, much}},
-        {{link, {{r1, eth4}, a, #{port => #{vlan => {access, 5000}}}}}, {bad_option, vlan, {access, 5000}}},
-        {{link, {{r1, eth5}, a, #{port => #{up => false}}}}, {bad_option, port, #{up => false}}},
-        {{link, {{r1, eth6}, {r3, eth6}, #{port => #{mtu => 1400}}}}, {bad_option, port, #{mtu => 1400}}},
+        {{link, {{r1, eth4}, a, #{port => #{vlan => {access, 5000}}}}}, {bad_option, {port, vlan}, {access, 5000}}},
+        {{link, {{r1, eth5}, a, #{port => #{up => false}}}}, {bad_option, {port, up}, false}},
+        {{link, {{r1, eth6}, {r3, eth6}, #{port => #{mtu => 1400}}}}, {no_switch_port, port}},
         {{link, {"a", a, #{}}}, {loop, [<<"a">>, <<"a">>]}},
         {{link, bad}, {bad_option, link, bad}}
     ],
