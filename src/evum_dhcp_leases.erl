@@ -3,12 +3,14 @@
 %%
 %% A client that comes again gets its address again, also when its lease has run
 %% out, unless all others are taken. A port has a quarter of the pool at most, so
-%% that one guest that makes up clients leaves the others theirs.
+%% that one guest that makes up clients leaves the others theirs. Anybody can ask
+%% in another's name: what is bound is given back, or declined, at the port that
+%% it was taken at alone, and stays that port's until it runs out or the port goes.
 %%
 %% Times are milliseconds of any clock that does not jump.
 -module(evum_dhcp_leases).
 
--export([new/3, offer/5, take/5, release/3, decline/4, list/2]).
+-export([new/3, offer/5, take/5, release/4, decline/5, port_down/2, list/2]).
 
 -export_type([leases/0, client/0]).
 
@@ -26,7 +28,8 @@
 -record(lease, {
     client :: client(),
     port :: evum_fdb:port_id(),
-    state :: offered | bound | declined,
+    %% left: bound, and its port has gone
+    state :: offered | bound | left | declined,
     until :: integer()
 }).
 -record(leases, {
@@ -126,42 +129,69 @@ take(Client, Port, Address, Now, #leases{time = Time, by_client = Clients} = Lea
     end.
 
 bind(Client, Port, Address, Now, Time, #leases{by_address = Addresses} = Leases) ->
-    #{Address := #lease{port = Before} = Lease} = Addresses,
-    case (is_live(Lease, Now) andalso Before =:= Port) orelse has_room(Port, Now, Leases) of
-        true -> {ok, Time, put(Address, Client, Port, bound, Now + Time, Leases)};
-        false -> {error, port_limit}
+    #{Address := #lease{port = Before, state = State} = Lease} = Addresses,
+    case is_live(Lease, Now) of
+        true when State =:= bound; Before =:= Port ->
+            {ok, Time, put(Address, Client, Before, bound, Now + Time, Leases)};
+        _ ->
+            case has_room(Port, Now, Leases) of
+                true -> {ok, Time, put(Address, Client, Port, bound, Now + Time, Leases)};
+                false -> {error, port_limit}
+            end
     end.
 
 %% @doc A client needs its address no longer.
--spec release(client(), integer(), leases()) -> leases().
-release(Client, Now, #leases{by_client = Clients} = Leases) ->
-    case Clients of
-        #{Client := Address} ->
-            #{Address := #lease{port = Port}} = Leases#leases.by_address,
-            put(Address, Client, Port, offered, Now, Leases);
-        #{} ->
-            Leases
+-spec release(client(), evum_fdb:port_id(), integer(), leases()) -> {ok, leases()} | {error, not_yours}.
+release(Client, Port, Now, Leases) ->
+    case held(Client, Port, Leases) of
+        {ok, Address} -> {ok, put(Address, Client, Port, offered, Now, Leases)};
+        none -> {error, not_yours}
     end.
 
 %% @doc A client has found its address in use: nobody gets it for a while.
--spec decline(client(), address(), integer(), leases()) -> leases().
-decline(Client, Address, Now, #leases{by_client = Clients} = Leases) ->
+-spec decline(client(), evum_fdb:port_id(), address(), integer(), leases()) ->
+    {ok, leases()} | {error, not_yours}.
+decline(Client, Port, Address, Now, Leases) ->
+    case held(Client, Port, Leases) of
+        {ok, Address} ->
+            Leases1 = put(Address, declined, Port, declined, Now + ?DECLINED, Leases),
+            #leases{by_client = Clients} = Leases1,
+            {ok, Leases1#leases{by_client = maps:remove(declined, Clients)}};
+        _ ->
+            {error, not_yours}
+    end.
+
+held(Client, Port, #leases{by_address = Addresses, by_client = Clients}) ->
     case Clients of
         #{Client := Address} ->
-            #{Address := #lease{port = Port}} = Leases#leases.by_address,
-            Leases1 = put(Address, declined, Port, declined, Now + ?DECLINED, Leases),
-            #leases{by_client = Clients1} = Leases1,
-            Leases1#leases{by_client = maps:remove(declined, Clients1)};
+            case Addresses of
+                #{Address := #lease{port = Port}} -> {ok, Address};
+                #{} -> none
+            end;
         #{} ->
-            Leases
+            none
     end.
+
+%% @doc A port has gone: its clients may come again at another.
+-spec port_down(evum_fdb:port_id(), leases()) -> leases().
+port_down(Port, #leases{by_address = Addresses} = Leases) ->
+    Leases#leases{
+        by_address = maps:map(
+            fun
+                (_, #lease{port = P, state = bound} = Lease) when P =:= Port -> Lease#lease{state = left};
+                (_, Lease) -> Lease
+            end,
+            Addresses
+        )
+    }.
 
 %% @doc The leases that clients have taken: address, client, port, and the ms left.
 -spec list(integer(), leases()) -> [{address(), client(), evum_fdb:port_id(), pos_integer()}].
 list(Now, #leases{by_address = Addresses}) ->
     lists:sort([
         {Address, Client, Port, Until - Now}
-     || {Address, #lease{client = Client, port = Port, state = bound, until = Until}} <-
+     || {Address, #lease{client = Client, port = Port, state = State, until = Until}} <-
             maps:to_list(Addresses),
+        State =:= bound orelse State =:= left,
         Until > Now
     ]).

@@ -96,6 +96,7 @@ claim(Switch) ->
 handle_continue(observe, #state{switch = Switch} = State) ->
     try evum_switch:hook(Switch, {bpf, ?FILTER}, {observer, self()}) of
         {ok, _} ->
+            _ = evum_switch:subscribe(Switch),
             {noreply, State};
         {error, Reason} ->
             ?LOG_WARNING("no DHCP on switch ~p: ~p", [Switch, Reason]),
@@ -131,6 +132,8 @@ handle_info({evum_frame, Info, Frame}, State) ->
         {ok, #{relay := <<0:32>>} = Request} -> {noreply, request(Request, Info, State)};
         _ -> {noreply, State}
     end;
+handle_info({evum_switch, _, {port_down, Port}}, #state{leases = Leases} = State) ->
+    {noreply, State#state{leases = evum_dhcp_leases:port_down(Port, Leases)}};
 handle_info({'DOWN', _, process, Switch, _}, #state{switch = Switch} = State) ->
     {stop, normal, State};
 handle_info(_Message, State) ->
@@ -138,6 +141,11 @@ handle_info(_Message, State) ->
 
 %%% RFC 2131, 4.3
 
+%% For another server.
+request(#{server := Chosen}, _, #state{config = #{server := {Server, _}}} = State) when
+    Chosen =/= Server
+->
+    State;
 request(#{kind := discover, mac := Mac} = Request, #{port := Port} = Info, State) ->
     Client = known(Mac),
     Wish = number(maps:get(requested, Request, none)),
@@ -147,11 +155,6 @@ request(#{kind := discover, mac := Mac} = Request, #{port := Port} = Info, State
         {error, Reason} ->
             refused(Reason, Info, State)
     end;
-%% It takes another server's offer.
-request(#{kind := request, server := Chosen}, _, #state{config = #{server := {Server, _}}} = State) when
-    Chosen =/= Server
-->
-    State;
 request(#{kind := request, mac := Mac, client := Own} = Request, #{port := Port} = Info, State) ->
     Client = known(Mac),
     Address = number(maps:get(requested, Request, Own)),
@@ -163,12 +166,14 @@ request(#{kind := request, mac := Mac, client := Own} = Request, #{port := Port}
         {error, port_limit} ->
             refused(port_limit, Info, State)
     end;
-request(#{kind := decline, mac := Mac, requested := Address}, _, #state{leases = Leases} = State) ->
-    State#state{
-        leases = evum_dhcp_leases:decline(known(Mac), number(Address), now_ms(), Leases)
-    };
-request(#{kind := release, mac := Mac}, _, #state{leases = Leases} = State) ->
-    State#state{leases = evum_dhcp_leases:release(known(Mac), now_ms(), Leases)};
+request(#{kind := decline, mac := Mac, requested := Address}, #{port := Port} = Info, State) ->
+    given_up(
+        evum_dhcp_leases:decline(known(Mac), Port, number(Address), now_ms(), State#state.leases),
+        Info,
+        State
+    );
+request(#{kind := release, mac := Mac}, #{port := Port} = Info, State) ->
+    given_up(evum_dhcp_leases:release(known(Mac), Port, now_ms(), State#state.leases), Info, State);
 request(#{kind := inform, client := Own} = Request, Info, State) when Own =/= <<0:32>> ->
     Told = maps:with([mask, router, resolver, mtu, domain], State#state.config),
     reply(Told#{kind => ack, to => Request, server => server(State)}, Info, State);
@@ -195,10 +200,13 @@ reply(Reply, #{port := Port, vlan := Vlan}, #state{switch = Switch} = State) ->
     ok = evum_switch:inject(Switch, Port, Vlan, evum_dhcp:encode(Reply)),
     State.
 
-refused(port_limit, #{port := Port}, #state{switch = Switch} = State) ->
-    ok = evum_switch:count(Switch, Port, dhcp_refused),
-    State;
+given_up({ok, Leases}, _, State) -> State#state{leases = Leases};
+given_up({error, Reason}, Info, State) -> refused(Reason, Info, State).
+
 refused(full, _, State) ->
+    State;
+refused(_, #{port := Port}, #state{switch = Switch} = State) ->
+    ok = evum_switch:count(Switch, Port, dhcp_refused),
     State.
 
 %% The machine with that address, and which of its interfaces it is.

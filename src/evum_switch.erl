@@ -379,8 +379,9 @@ forwards(Switch) ->
 
 %% @doc The addresses that machines have by DHCP. One that comes again has the
 %% address that it had, known by its name or else by its MAC address. A port has a
-%% quarter of a subnet's addresses at most; what is refused is counted, as
-%% `dhcp_refused' of {@link ports/1}.
+%% quarter of a subnet's addresses at most, and gives back or declines those alone
+%% that were taken at it; what is refused is counted, as `dhcp_refused' of {@link
+%% ports/1}.
 -spec leases(pid()) -> [lease()].
 leases(Switch) ->
     evum_dhcp_server:leases(Switch).

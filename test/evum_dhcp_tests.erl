@@ -133,12 +133,36 @@ again_test() ->
     ?assertMatch({ok, 40, _}, evum_dhcp_leases:offer(c, 3, 40, 3, L3)),
     ?assertMatch({ok, ?TIME, _}, evum_dhcp_leases:take(d, 3, 41, 3, L3)),
     ?assertMatch({error, not_yours}, evum_dhcp_leases:take(d, 3, 300, 3, L3)),
-    L4 = evum_dhcp_leases:release(a, 4, L3),
+    {ok, L4} = evum_dhcp_leases:release(a, 1, 4, L3),
     ?assertEqual([], evum_dhcp_leases:list(4, L4)),
     ?assertMatch({ok, 15, _}, evum_dhcp_leases:offer(a, 1, none, 5, L4)),
-    L5 = evum_dhcp_leases:decline(a, 15, 4, L3),
+    {ok, L5} = evum_dhcp_leases:decline(a, 1, 15, 4, L3),
     ?assertMatch({ok, 17, _}, evum_dhcp_leases:offer(a, 1, none, 5, L5)),
-    ?assertEqual(L3, evum_dhcp_leases:decline(b, 15, 4, L3)).
+    ?assertEqual({error, not_yours}, evum_dhcp_leases:decline(b, 2, 15, 4, L3)),
+    ?assertEqual({error, not_yours}, evum_dhcp_leases:release(c, 1, 4, L3)).
+
+%% What another port says in a client's name costs the client nothing.
+other_port_test() ->
+    {ok, 15, L1} = evum_dhcp_leases:offer(a, 1, none, 0, new()),
+    {ok, _, L2} = evum_dhcp_leases:take(a, 1, 15, 0, L1),
+    ?assertEqual({error, not_yours}, evum_dhcp_leases:release(a, 2, 1, L2)),
+    ?assertEqual({error, not_yours}, evum_dhcp_leases:decline(a, 2, 15, 1, L2)),
+    %% nor does it become that port's by asking first
+    {ok, ?TIME, L3} = evum_dhcp_leases:take(a, 2, 15, 1, L2),
+    ?assertEqual([{15, a, 1, ?TIME}], evum_dhcp_leases:list(1, L3)),
+    ?assertEqual({error, not_yours}, evum_dhcp_leases:decline(a, 2, 15, 1, L3)),
+    %% but once the port has gone, or the lease has run out
+    L4 = evum_dhcp_leases:port_down(1, L3),
+    ?assertEqual([{15, a, 1, ?TIME}], evum_dhcp_leases:list(1, L4)),
+    [
+        begin
+            {ok, ?TIME, L6} = evum_dhcp_leases:take(a, 2, 15, Now, L5),
+            ?assertEqual([{15, a, 2, ?TIME}], evum_dhcp_leases:list(Now, L6)),
+            ?assertMatch({ok, _}, evum_dhcp_leases:release(a, 2, Now, L6))
+        end
+     || {Now, L5} <- [{1, L4}, {?TIME + 1, L3}]
+    ],
+    ?assertEqual(L2, evum_dhcp_leases:port_down(3, L2)).
 
 %% One port that makes up clients leaves the others theirs.
 starvation_test() ->
@@ -179,8 +203,9 @@ no_two_test() ->
     Step = oneof([
         {offer, Client, range(1, 3), oneof([none, range(0, 12)])},
         {take, Client, range(1, 3), range(0, 12)},
-        {release, Client},
-        {decline, Client, range(0, 12)},
+        {release, Client, range(1, 3)},
+        {decline, Client, range(1, 3), range(0, 12)},
+        {port_down, range(1, 3)},
         {wait, oneof([1, 30_000, 70_000, ?TIME])}
     ]),
     Property = ?FORALL(
@@ -201,8 +226,9 @@ lease_step(Step, {Now, Leases, _}) ->
             {wait, Ms} -> {Now + Ms, Leases};
             {offer, C, P, W} -> {Now, changed(evum_dhcp_leases:offer(C, P, W, Now, Leases), Leases)};
             {take, C, P, A} -> {Now, changed(evum_dhcp_leases:take(C, P, A, Now, Leases), Leases)};
-            {release, C} -> {Now, evum_dhcp_leases:release(C, Now, Leases)};
-            {decline, C, A} -> {Now, evum_dhcp_leases:decline(C, A, Now, Leases)}
+            {release, C, P} -> {Now, changed(evum_dhcp_leases:release(C, P, Now, Leases), Leases)};
+            {decline, C, P, A} -> {Now, changed(evum_dhcp_leases:decline(C, P, A, Now, Leases), Leases)};
+            {port_down, P} -> {Now, evum_dhcp_leases:port_down(P, Leases)}
         end,
     List = evum_dhcp_leases:list(Now1, Leases1),
     Addresses = [A || {A, _, _, _} <- List],
@@ -214,5 +240,6 @@ lease_step(Step, {Now, Leases, _}) ->
         _ -> {Now1, Leases1, twice}
     end.
 
+changed({ok, Leases}, _) -> Leases;
 changed({ok, _, Leases}, _) -> Leases;
 changed({error, _}, Leases) -> Leases.

@@ -25,6 +25,7 @@ all() ->
         passt_instead,
         leases_by_name,
         dhcp_is_starved,
+        dhcp_in_others_names,
         gateway_is_spoofed,
         bad_input
     ].
@@ -64,6 +65,7 @@ dhcp_without_uplink(Config) -> there(dhcp_alone, Config).
 passt_instead(Config) -> there(passt, Config).
 leases_by_name(Config) -> there(by_name, Config).
 dhcp_is_starved(Config) -> there(starved, Config).
+dhcp_in_others_names(Config) -> there(in_others_names, Config).
 gateway_is_spoofed(Config) -> there(spoofed, Config).
 bad_input(Config) -> there(bad_uplinks, Config).
 
@@ -342,11 +344,50 @@ starved() ->
     ok = evum_switch:unlisten(Switch, Listener),
     _ = file:delete(Path).
 
+%% One port asks for another's address, gives it back and declines it: it stays the
+%% other's, whose port alone can do so. Once that has gone it may come elsewhere.
+in_others_names() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, _} = evum_switch:uplink(Switch, nat, #{subnet => "10.7.0.0/26"}),
+    Path = filename:join("/tmp", "evum-others-" ++ os:getpid()),
+    {ok, Listener, 0} = evum_switch:listen(Switch, stream, {unix, Path}),
+    Own = evum_peer:stream(Path),
+    Address = <<10, 7, 0, 15>>,
+    Take = client(1, 3, <<50, 4, Address/binary>>),
+    ok = evum_peer:send(Own, Take),
+    evum_test:await(fun() -> evum_switch:leases(Switch) =/= [] end),
+    [#{address := {10, 7, 0, 15}, port := Port}] = evum_switch:leases(Switch),
+    Other = evum_peer:stream(Path),
+    Decline = client(1, 4, <<50, 4, Address/binary>>),
+    Release = client(1, 7, <<54, 4, 10, 7, 0, 1>>),
+    [ok = evum_peer:send(Other, Frame) || Frame <- [Take, Decline, Release]],
+    Refused = fun() ->
+        [{Id, N} || #{id := Id, dhcp_refused := N} <- evum_switch:ports(Switch)]
+    end,
+    evum_test:await(fun() -> [N || {_, N} <- Refused()] =:= [2] end),
+    ?assertNot(lists:keymember(Port, 1, Refused())),
+    ?assertMatch([#{port := Port}], evum_switch:leases(Switch)),
+    %% Of another server: none of ours.
+    ok = evum_peer:send(Own, client(1, 7, <<54, 4, 10, 7, 0, 2>>)),
+    ok = evum_peer:close(Own),
+    evum_test:await(fun() -> not lists:member(Port, evum_switch_rig:ports(Switch)) end),
+    ?assertMatch([_], evum_switch:leases(Switch)),
+    [ok = evum_peer:send(Other, Frame) || Frame <- [Take, Release]],
+    evum_test:await(fun() -> evum_switch:leases(Switch) =:= [] end),
+    ?assertMatch([{_, 2}], Refused()),
+    ok = evum_peer:close(Other),
+    ok = evum_switch:unlisten(Switch, Listener),
+    _ = file:delete(Path).
+
 discover(N) ->
+    client(N, 1, <<>>).
+
+%% What a client says: the kind as RFC 2132, 9.6, numbers it.
+client(N, Kind, Options) ->
     Mac = <<2, 0, 0, 0, N:16>>,
     Message =
-        <<1, 1, 6, 0, N:32, 0:16, 16#8000:16, 0:128, Mac/binary, 0:80, 0:512, 0:1024, 16#63825363:32, 53, 1, 1,
-            255>>,
+        <<1, 1, 6, 0, N:32, 0:16, 16#8000:16, 0:128, Mac/binary, 0:80, 0:512, 0:1024, 16#63825363:32, 53, 1, Kind,
+            Options/binary, 255>>,
     Udp = <<68:16, 67:16, (8 + byte_size(Message)):16, 0:16, Message/binary>>,
     <<-1:48, Mac/binary, 16#0800:16, 16#45, 0, (20 + byte_size(Udp)):16, 0:32, 64, 17, 0:16, 0:32, -1:32,
         Udp/binary>>.
