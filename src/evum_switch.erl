@@ -55,8 +55,8 @@
 %% port that it is isolated or blocked from; `rx_mtu' and `tx_mtu', longer than the port's MTU
 %% (or than 65535 with a tag); `rx_storm', more than may be flooded;
 %% `rx_reserved', to the addresses of BPDUs; `tx_mirrored', copies of another
-%% port's frames; `tx_sockets', of `tx_dropped', what would have had `nat' open more
-%% sockets than it may; and where there were any `rx_mac_limit' and `rx_hook_dropped'.
+%% port's frames; of `tx_dropped', `tx_sockets', what would have had `nat' open more
+%% sockets than it may, and `tx_fragments', IPv4 fragments beyond those that it keeps; and where there were any `rx_mac_limit' and `rx_hook_dropped'.
 %% `rx_frames' are all that came while the port was up, those that were dropped by
 %% what it is set to included. The
 %% settings are those of {@link set_port/3}; `impair' is what {@link impair/4} made of
@@ -100,6 +100,7 @@
     tx_mtu := non_neg_integer(),
     tx_mirrored := non_neg_integer(),
     tx_sockets := non_neg_integer(),
+    tx_fragments := non_neg_integer(),
     tx_down := non_neg_integer()
 }.
 

@@ -3,10 +3,12 @@
 
 #include <net/ethernet.h>
 #include <netinet/in.h>
+#include <stdbool.h>
 
 #define IPV4_HEADER 20
 #define IPV4_FRAGMENT_AT 6
-#define IPV4_MORE_OR_OFFSET 0x3fff
+/* All but "do not fragment": libslirp looks for the rest of such a datagram. */
+#define IPV4_FRAGMENT 0xbfff
 #define IPV4_PROTOCOL_AT 9
 #define IPV4_SOURCE_AT 12
 #define IPV6_HEADER 40
@@ -98,7 +100,7 @@ static struct wish wish_of_ipv4(const uint8_t *ip, uint32_t len)
 
 	if (len < IPV4_HEADER)
 		return (struct wish){OPENS_NOTHING, 0};
-	if (get_u16(ip + IPV4_FRAGMENT_AT) & IPV4_MORE_OR_OFFSET)
+	if (get_u16(ip + IPV4_FRAGMENT_AT) & IPV4_FRAGMENT)
 		return (struct wish){OPENS_EITHER, 0};
 	header = (ip[0] & 15u) * 4;
 	if (header < IPV4_HEADER || header > len)
@@ -148,11 +150,12 @@ static unsigned int at_most(unsigned int max, uint64_t descriptors)
 	return descriptors / 4 < max ? (unsigned int)(descriptors / 4) : max;
 }
 
-void nat_limit_init(struct nat_limit *limit, uint64_t descriptors)
+void nat_limit_init(struct nat_limit *limit, uint64_t descriptors, uint32_t mtu)
 {
 	*limit = (struct nat_limit){
 		.streams_max = at_most(NAT_STREAMS_MAX, descriptors),
 		.datagrams_max = at_most(NAT_DATAGRAMS_MAX, descriptors),
+		.mtu = mtu,
 	};
 }
 
@@ -167,16 +170,45 @@ static bool admits_datagram(struct nat_limit *limit, uint32_t flow)
 	return true;
 }
 
-bool nat_limit_admits(struct nat_limit *limit, const uint8_t *frame,
-		      uint32_t len)
+static void forget_fragments(struct nat_limit *limit, int64_t now_ms)
 {
-	struct wish wish = wish_of(frame, len);
+	while (limit->n_fragments) {
+		const struct nat_fragment *oldest =
+			&limit->fragments[limit->first_fragment];
 
-	switch (wish.opens) {
+		if (now_ms - oldest->at_ms < NAT_FRAGMENT_MS)
+			return;
+		limit->fragment_bytes -= oldest->bytes;
+		limit->first_fragment =
+			(limit->first_fragment + 1) % NAT_FRAGMENTS_MAX;
+		limit->n_fragments--;
+	}
+}
+
+static bool admits_fragment(struct nat_limit *limit, uint32_t len,
+			    int64_t now_ms)
+{
+	/* In a buffer of the MTU at least; its datagram has another. */
+	uint32_t bytes = 2 * (len > limit->mtu ? len : limit->mtu), last;
+
+	forget_fragments(limit, now_ms);
+	if (limit->n_fragments == NAT_FRAGMENTS_MAX ||
+	    bytes > NAT_FRAGMENT_BYTES_MAX - limit->fragment_bytes)
+		return false;
+	last = (limit->first_fragment + limit->n_fragments++) %
+	       NAT_FRAGMENTS_MAX;
+	limit->fragments[last] = (struct nat_fragment){now_ms, bytes};
+	limit->fragment_bytes += bytes;
+	return true;
+}
+
+static bool has_sockets(struct nat_limit *limit, const struct wish *wish)
+{
+	switch (wish->opens) {
 	case OPENS_STREAM:
 		return limit->streams < limit->streams_max;
 	case OPENS_DATAGRAM:
-		return admits_datagram(limit, wish.flow);
+		return admits_datagram(limit, wish->flow);
 	case OPENS_EITHER:
 		return limit->streams < limit->streams_max &&
 		       limit->datagrams < limit->datagrams_max;
@@ -184,4 +216,16 @@ bool nat_limit_admits(struct nat_limit *limit, const uint8_t *frame,
 		break;
 	}
 	return true;
+}
+
+enum nat_verdict nat_limit_judge(struct nat_limit *limit, const uint8_t *frame,
+				 uint32_t len, int64_t now_ms)
+{
+	struct wish wish = wish_of(frame, len);
+
+	if (!has_sockets(limit, &wish))
+		return NAT_NO_SOCKET;
+	if (wish.opens == OPENS_EITHER && !admits_fragment(limit, len, now_ms))
+		return NAT_NO_FRAGMENT;
+	return NAT_ADMITTED;
 }

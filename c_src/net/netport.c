@@ -31,6 +31,7 @@ const char *const netport_counter_names[NETPORT_COUNTERS] = {
 	[NETPORT_TX_MTU] = "tx_mtu",
 	[NETPORT_TX_MIRRORED] = "tx_mirrored",
 	[NETPORT_TX_SOCKETS] = "tx_sockets",
+	[NETPORT_TX_FRAGMENTS] = "tx_fragments",
 };
 
 /* In front of each frame of a backlog. */

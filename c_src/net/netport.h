@@ -125,6 +125,7 @@ enum netport_counter {
 	NETPORT_TX_MTU, /* longer than the port's MTU, or too long for a tag */
 	NETPORT_TX_MIRRORED, /* copies, for this port, of another's frames */
 	NETPORT_TX_SOCKETS,  /* of tx_dropped: would have opened one too many */
+	NETPORT_TX_FRAGMENTS, /* of tx_dropped: too many that wait for others */
 	NETPORT_COUNTERS
 };
 extern const char *const netport_counter_names[NETPORT_COUNTERS];

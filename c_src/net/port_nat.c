@@ -108,16 +108,22 @@ static int nat_send(struct net_port *port, const struct frame *frames,
 		    unsigned int n)
 {
 	struct nat *nat = container_of(port, struct nat, port);
-
+	enum nat_verdict verdict = NAT_ADMITTED;
+	int64_t now_ms = loop_now_ms();
 	unsigned int done = 0;
 
-	for (; done < n && nat_limit_admits(&nat->limit, frames[done].bytes,
-					    frames[done].len);
-	     done++)
+	for (; done < n; done++) {
+		verdict = nat_limit_judge(&nat->limit, frames[done].bytes,
+					  frames[done].len, now_ms);
+		if (verdict != NAT_ADMITTED)
+			break;
 		slirp_input(nat->slirp, frames[done].bytes,
 			    (int)frames[done].len);
+	}
 	if (!done) {
-		port->counters[NETPORT_TX_SOCKETS]++;
+		port->counters[verdict == NAT_NO_SOCKET
+				       ? NETPORT_TX_SOCKETS
+				       : NETPORT_TX_FRAGMENTS]++;
 		return -ENOBUFS;
 	}
 	nat_wake(nat);
@@ -292,7 +298,7 @@ int nat_open(struct net *net, const struct nat_config *config, uint32_t *id)
 	 * a segment costs it a system call, however long it is. */
 	nat->port.takes = NETPORT_TAKES_LARGE4;
 	nat->config = *config;
-	nat_limit_init(&nat->limit, descriptors());
+	nat_limit_init(&nat->limit, descriptors(), config->mtu);
 	nat->slirp = nat_slirp(nat, config);
 	if (!nat->slirp) {
 		free(nat);

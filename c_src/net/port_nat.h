@@ -20,8 +20,9 @@
  * bursts: it may send from within slirp_input(), while frames of others are
  * being handed on, and its buffer is gone when it returns.
  *
- * What a guest may have libslirp open is bounded (nat_limit.h): a frame that
- * would open more is dropped, and counted as tx_sockets.
+ * What a guest may have libslirp open, and keep of fragments, is bounded
+ * (nat_limit.h): a frame beyond that is dropped, and counted as tx_sockets or
+ * tx_fragments.
  */
 #ifndef EVUM_NET_PORT_NAT_H
 #define EVUM_NET_PORT_NAT_H

@@ -14,24 +14,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 {
 	static struct nat_limit limit;
 	uint8_t *own;
-	bool admitted;
+	enum nat_verdict verdict;
 
 	if (!len)
 		return 0;
-	nat_limit_init(&limit, 400);
+	nat_limit_init(&limit, 400, 1500);
 	own = malloc(len);
 	if (!own)
 		abort();
 	memcpy(own, bytes, len);
-	if (!nat_limit_admits(&limit, own, (uint32_t)len))
+	if (nat_limit_judge(&limit, own, (uint32_t)len, 0) != NAT_ADMITTED)
 		abort();
 	limit.streams = limit.streams_max;
 	limit.datagrams = limit.datagrams_max;
-	admitted = nat_limit_admits(&limit, own, (uint32_t)len);
-	if (admitted != nat_limit_admits(&limit, own, (uint32_t)len))
+	verdict = nat_limit_judge(&limit, own, (uint32_t)len, 0);
+	if (verdict != nat_limit_judge(&limit, own, (uint32_t)len, 0))
 		abort();
 	limit.streams = limit.datagrams = 0;
-	if (!nat_limit_admits(&limit, own, (uint32_t)len))
+	if (nat_limit_judge(&limit, own, (uint32_t)len, 0) != NAT_ADMITTED)
 		abort();
 	free(own);
 	return 0;

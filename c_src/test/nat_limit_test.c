@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "nat_limit.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "unit.h"
 
 /* 100 of each. */
 #define DESCRIPTORS 400
+#define MTU 1500
 
 static struct nat_limit limit;
-static uint8_t frame[74];
+static uint8_t frame[65536];
 static uint32_t len;
 
 static void ipv4(uint8_t protocol, uint8_t last, uint32_t transport)
@@ -38,7 +40,7 @@ static void ipv6(uint8_t protocol, uint8_t last, uint32_t transport)
 
 static bool admitted(void)
 {
-	return nat_limit_admits(&limit, frame, len);
+	return nat_limit_judge(&limit, frame, len, 0) == NAT_ADMITTED;
 }
 
 static bool tcp(bool v6, uint8_t flags)
@@ -74,7 +76,7 @@ static bool ping(bool v6, uint8_t type, uint8_t id)
 
 static void connections_end_at_the_limit(void)
 {
-	nat_limit_init(&limit, DESCRIPTORS);
+	nat_limit_init(&limit, DESCRIPTORS, MTU);
 	limit.streams = 99;
 	for (int v6 = 0; v6 < 2; v6++)
 		CHECK(tcp(v6, 0x02));
@@ -94,7 +96,7 @@ static void connections_end_at_the_limit(void)
 static void known_flows_of_datagrams_go_on(void)
 {
 	for (int v6 = 0; v6 < 2; v6++) {
-		nat_limit_init(&limit, DESCRIPTORS);
+		nat_limit_init(&limit, DESCRIPTORS, MTU);
 		limit.datagrams = 99;
 		CHECK(udp(v6, 1, 1));
 		CHECK(ping(v6, v6 ? 128 : 8, 1));
@@ -115,7 +117,7 @@ static void what_opens_nothing_passes(void)
 {
 	static const uint8_t arp[] = {0x08, 0x06};
 
-	nat_limit_init(&limit, 0);
+	nat_limit_init(&limit, 0, MTU);
 	CHECK(!tcp(false, 0x02) && !udp(false, 1, 1));
 	/* ARP, neighbours, answers to pings */
 	memset(frame, 0, sizeof(frame));
@@ -128,7 +130,7 @@ static void what_opens_nothing_passes(void)
 /* A SYN, or ports, may come in pieces. */
 static void fragments_may_open_either(void)
 {
-	nat_limit_init(&limit, DESCRIPTORS);
+	nat_limit_init(&limit, DESCRIPTORS, MTU);
 	ipv4(6, 1, 8);
 	frame[20] = 0x20;
 	CHECK(admitted());
@@ -146,12 +148,65 @@ static void fragments_may_open_either(void)
 	CHECK(admitted());
 }
 
+static enum nat_verdict fragment(uint32_t id, uint32_t size, int64_t now_ms)
+{
+	ipv4(17, 1, 8);
+	frame[18] = (uint8_t)(id >> 8);
+	frame[19] = (uint8_t)id;
+	frame[20] = 0x20;
+	return nat_limit_judge(&limit, frame, size, now_ms);
+}
+
+/* Each may begin a datagram that is kept. */
+static void fragments_have_a_budget(void)
+{
+	const int64_t start = 1000000;
+	uint32_t n;
+
+	nat_limit_init(&limit, DESCRIPTORS, MTU);
+	for (n = 0; n < NAT_FRAGMENTS_MAX; n++)
+		CHECK(fragment(n, len, start + n / 2) == NAT_ADMITTED);
+	CHECK(fragment(n, len, start + 2048) == NAT_NO_FRAGMENT);
+	/* Nobody else is concerned. */
+	CHECK(tcp(false, 0x02) && udp(false, 1, 1));
+	/* The oldest two are not kept any more. */
+	CHECK(fragment(n, len, start + NAT_FRAGMENT_MS - 1) == NAT_NO_FRAGMENT);
+	CHECK(fragment(n, len, start + NAT_FRAGMENT_MS) == NAT_ADMITTED);
+	CHECK(fragment(n, len, start + NAT_FRAGMENT_MS) == NAT_ADMITTED);
+	CHECK(fragment(n, len, start + NAT_FRAGMENT_MS) == NAT_NO_FRAGMENT);
+	for (n = 0; n < NAT_FRAGMENTS_MAX; n++)
+		CHECK(fragment(n, len, start + 3 * NAT_FRAGMENT_MS) ==
+		      NAT_ADMITTED);
+	/* One with a bit that means nothing is looked for as well. */
+	ipv4(17, 1, 8);
+	frame[20] = 0x80;
+	CHECK(nat_limit_judge(&limit, frame, len,
+			      start + 3 * NAT_FRAGMENT_MS) == NAT_NO_FRAGMENT);
+}
+
+static void fragments_have_a_budget_of_bytes(void)
+{
+	const uint32_t room = NAT_FRAGMENT_BYTES_MAX / (2 * 65000);
+	uint32_t n;
+
+	nat_limit_init(&limit, DESCRIPTORS, MTU);
+	for (n = 0; n < room; n++)
+		CHECK(fragment(n, 65000, 0) == NAT_ADMITTED);
+	CHECK(fragment(n, 65000, 0) == NAT_NO_FRAGMENT);
+	CHECK(fragment(n, 65000, NAT_FRAGMENT_MS) == NAT_ADMITTED);
+	/* libslirp's buffers are of the MTU, however short the fragment. */
+	nat_limit_init(&limit, DESCRIPTORS, 65000);
+	for (n = 0; n < room; n++)
+		CHECK(fragment(n, len, 0) == NAT_ADMITTED);
+	CHECK(fragment(n, len, 0) == NAT_NO_FRAGMENT);
+}
+
 static void few_descriptors_lower_the_limits(void)
 {
-	nat_limit_init(&limit, 1 << 20);
+	nat_limit_init(&limit, 1 << 20, MTU);
 	CHECK(limit.streams_max == NAT_STREAMS_MAX);
 	CHECK(limit.datagrams_max == NAT_DATAGRAMS_MAX);
-	nat_limit_init(&limit, 1024);
+	nat_limit_init(&limit, 1024, MTU);
 	CHECK(limit.streams_max == 256 && limit.datagrams_max == 256);
 }
 
@@ -161,6 +216,8 @@ int main(void)
 	RUN(known_flows_of_datagrams_go_on);
 	RUN(what_opens_nothing_passes);
 	RUN(fragments_may_open_either);
+	RUN(fragments_have_a_budget);
+	RUN(fragments_have_a_budget_of_bytes);
 	RUN(few_descriptors_lower_the_limits);
 	UNIT_DONE();
 }

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 
+#include "nat_limit.h"
 #include "net_rig.h"
 
 #define GATEWAY 0x0a070001u
@@ -104,6 +105,47 @@ static void holds_frames_until_they_are_taken(void)
 	rig_close();
 }
 
+/* One that waits for others, to the gateway. */
+static void send_fragment(uint32_t id)
+{
+	/* a record, then Ethernet, IPv4, and UDP behind that */
+	uint8_t down[] = {
+		0,  0,	0,  0,	0, 0, 0,  1, 0,	 0,  0, 42, 0,	0, 0,
+		1,  82, 85, 10, 7, 0, 1,  2, 0,	 0,  0, 0,  1,	8, 0,
+		69, 0,	0,  28, 0, 0, 32, 0, 64, 17, 0, 0,  10, 7, 0,
+		15, 10, 7,  0,	1, 0, 1,  0, 1,	 0,  8, 0,  0,
+	};
+	uint8_t *ip = down + 30;
+	uint32_t sum = 0;
+
+	ip[4] = (uint8_t)(id >> 8);
+	ip[5] = (uint8_t)id;
+	for (int i = 0; i < 20; i += 2)
+		sum += (uint32_t)ip[i] << 8 | ip[i + 1];
+	sum = (sum & 0xffff) + (sum >> 16);
+	ip[10] = (uint8_t)(~sum >> 8);
+	ip[11] = (uint8_t)~sum;
+	CHECK(!net_frames_down(&rig.net, down, sizeof(down)));
+}
+
+/* libslirp would keep them all. */
+static void fragments_are_bounded(void)
+{
+	nat_up();
+	credit(1 << 20);
+	for (uint32_t id = 0; id < NAT_FRAGMENTS_MAX + 100; id++)
+		send_fragment(id);
+	work();
+	CHECK(counter(NETPORT_TX_FRAMES) == NAT_FRAGMENTS_MAX);
+	CHECK(counter(NETPORT_TX_FRAGMENTS) == 100);
+	CHECK(counter(NETPORT_TX_DROPPED) == 100);
+	CHECK(counter(NETPORT_TX_SOCKETS) == 0);
+	ask_for_gateway(1);
+	work();
+	CHECK(counter(NETPORT_RX_FRAMES) == 1);
+	rig_close();
+}
+
 static int client(uint16_t port)
 {
 	struct nat_address host = address(INADDR_LOOPBACK, port);
@@ -169,6 +211,7 @@ int main(void)
 {
 	RUN(answers_for_the_gateway);
 	RUN(holds_frames_until_they_are_taken);
+	RUN(fragments_are_bounded);
 	RUN(ends_with_a_connection_under_way);
 	UNIT_DONE();
 }
