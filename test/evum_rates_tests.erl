@@ -45,6 +45,8 @@ drops_test() ->
             tx_mirrored => 100,
             rx_impaired_loss => 4,
             tx_dropped => 2,
+            tx_sockets => 1,
+            tx_fragments => 1,
             rx_down => 1,
             mac_limit => 100,
             id => 100,
