@@ -169,20 +169,22 @@ fdb(Switch) ->
 flush(Switch) ->
     gen_server:call(Switch, {flush, all}).
 
-%% @doc Forget the stations that were learned at a port.
+%% @doc Forget the stations that were learned at a port. Frames that come after
+%% that are flooded.
 -spec flush(pid(), evum_fdb:port_id()) -> ok.
 flush(Switch, Port) ->
     gen_server:call(Switch, {flush, Port}).
 
 %% @doc A station is at a port, for as long as there is the port, whatever is
 %% heard of it. The address is text or six bytes, the VLAN 0 where the port has
-%% none.
+%% none. Frames that come after that find it there.
 -spec add_static(pid(), evum_fdb:port_id(), evum_fdb:vlan(), Mac :: string() | <<_:48>>) ->
     ok | {error, no_port | not_a_member | {bad_option, mac | vlan, term()}}.
 add_static(Switch, Port, Vlan, Mac) ->
     station_call(Switch, {add_static, Port}, Vlan, Mac).
 
-%% @doc Forget a station, static or learned.
+%% @doc Forget a station, static or learned. Frames to it that come after that are
+%% flooded.
 -spec forget(pid(), evum_fdb:vlan(), Mac :: string() | <<_:48>>) ->
     ok | {error, {bad_option, mac | vlan, term()}}.
 forget(Switch, Vlan, Mac) ->

@@ -45,7 +45,7 @@
     | {listen_stream, gen_server:from(), evum_switch_options:wire_address()}
     | {unlisten, gen_server:from() | nobody}
     | {connect | close, gen_server:from()}
-    | {ports | counters | fdb | flush | ask | set_port | impair | block, gen_server:from()}
+    | {ports | counters | fdb | flush | told | ask | set_port | impair | block, gen_server:from()}
     | {hook, gen_server:from(), evum_switch_hooks:id()}
     | {unhook, evum_switch_hooks:id()}
     | dhcp
@@ -126,15 +126,15 @@ handle_call(fdb, From, State) ->
 handle_call({flush, all}, From, #state{core = Core} = State) ->
     State1 = State#state{core = evum_switch_core:flush(Core)},
     {noreply, request(flush, none, {flush, From}, State1)};
-handle_call({flush, Id}, _From, #state{core = Core} = State) ->
-    {reply, ok, tell(evum_switch_core:flush(Id, Core), State)};
-handle_call({{add_static, Id}, Vlan, Mac}, _From, #state{core = Core} = State) ->
+handle_call({flush, Id}, From, #state{core = Core} = State) ->
+    {noreply, told(evum_switch_core:flush(Id, Core), From, State)};
+handle_call({{add_static, Id}, Vlan, Mac}, From, #state{core = Core} = State) ->
     case evum_switch_core:add_static(Id, Vlan, Mac, Core) of
-        {ok, Core1, Records} -> {reply, ok, tell({Core1, Records}, State)};
+        {ok, Core1, Records} -> {noreply, told({Core1, Records}, From, State)};
         {error, _} = Error -> {reply, Error, State}
     end;
-handle_call({forget, Vlan, Mac}, _From, #state{core = Core} = State) ->
-    {reply, ok, tell(evum_switch_core:remove(Vlan, Mac, Core), State)};
+handle_call({forget, Vlan, Mac}, From, #state{core = Core} = State) ->
+    {noreply, told(evum_switch_core:remove(Vlan, Mac, Core), From, State)};
 handle_call({set_port, Id, Options}, From, #state{core = Core} = State) ->
     case evum_switch_core:set_port(Id, Options, Core) of
         {ok, Config, Core1} ->
@@ -305,6 +305,11 @@ tell({Core, Records}, #state{port = Port} = State) ->
     Records =/= [] andalso evum_port:data(Port, Records),
     State#state{core = Core}.
 
+%% The same, and answer once evum_net has it: once it has answered what comes
+%% behind that.
+told(Decision, From, State) ->
+    request(counters, none, {told, From}, tell(Decision, State)).
+
 %% What nobody has chosen can be chosen the next time.
 tell_seed(Id, {derived, Seed}) ->
     ?LOG_NOTICE("port ~b is impaired by chance, with seed ~b", [Id, Seed]);
@@ -377,6 +382,9 @@ answer({ports, From}, {ok, {_, Counters}}, #state{core = Core} = State) ->
     State;
 answer({counters, From}, {ok, {Counters, _}}, #state{core = Core} = State) ->
     gen_server:reply(From, [{moves, evum_switch_core:moves(Core)} | Counters]),
+    State;
+answer({told, From}, {ok, _}, State) ->
+    gen_server:reply(From, ok),
     State;
 answer({fdb, From}, {ok, {Now, Seen}}, #state{core = Core} = State) ->
     Core1 = evum_switch_core:seen(Now, Seen, Core),

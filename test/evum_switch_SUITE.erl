@@ -13,6 +13,7 @@
     never_back/1,
     station_moves/1,
     entries_age/1,
+    entries_are_changed/1,
     port_takes_its_entries_along/1,
     counts_frames/1,
     order_is_kept/1,
@@ -38,6 +39,7 @@
     exchange/1,
     exists/1,
     evum_net_pid/1,
+    waits_for_evum_net/2,
     quietly/1
 ]).
 
@@ -55,6 +57,7 @@ switching() ->
         never_back,
         station_moves,
         entries_age,
+        entries_are_changed,
         port_takes_its_entries_along,
         counts_frames,
         order_is_kept,
@@ -165,6 +168,43 @@ entries_age(Config) ->
     ?assertEqual(Flooded, evum_peer:recv(A)),
     ?assertEqual(Flooded, evum_peer:recv(C)),
     evum_switch:stop(Switch).
+
+%% A change takes effect before the next frame, and before the call returns.
+entries_are_changed(Config) ->
+    [A, B, C] = Peers = ?config(peers, Config),
+    Switch = ?config(switch, Config),
+    introduce(Peers),
+    [_, PortB, PortC] = lists:sort(ports(Switch)),
+    Mac = evum_peer:mac(2),
+    Flooded = fun() ->
+        Frame = evum_peer:frame(2, 1),
+        ok = evum_peer:send(A, Frame),
+        [?assertEqual(Frame, evum_peer:recv(Peer)) || Peer <- [B, C]]
+    end,
+    fence(A, 1, B, 2),
+    ok = evum_switch:forget(Switch, 0, Mac),
+    Flooded(),
+    %% not known to be anywhere
+    ok = evum_switch:forget(Switch, 0, Mac),
+    fence(B, 2, A, 1),
+    fence(A, 1, B, 2),
+    ok = evum_switch:flush(Switch, PortB),
+    Flooded(),
+    ok = evum_switch:add_static(Switch, PortC, 0, Mac),
+    fence(A, 1, C, 2),
+    ok = evum_switch:forget(Switch, 0, "02:00:00:00:00:02"),
+    Flooded(),
+    ?assertEqual({error, {bad_option, mac, "here"}}, evum_switch:forget(Switch, 0, "here")),
+    ?assertEqual({error, {bad_option, vlan, 4095}}, evum_switch:forget(Switch, 4095, Mac)),
+    [
+        ?assert(waits_for_evum_net(Switch, Call))
+     || Call <- [
+            fun() -> ok = evum_switch:flush(Switch) end,
+            fun() -> ok = evum_switch:flush(Switch, PortB) end,
+            fun() -> ok = evum_switch:add_static(Switch, PortC, 0, Mac) end,
+            fun() -> ok = evum_switch:forget(Switch, 0, Mac) end
+        ]
+    ].
 
 port_takes_its_entries_along(Config) ->
     [A, B, C] = Peers = ?config(peers, Config),

@@ -12,7 +12,7 @@
 -export([open/2, close/1]).
 -export([connect/2, ports/1, await/1, await_counter/3, exists/1]).
 -export([fence/4, introduce/1, witnesses/1, exchange/1, catch_up/4]).
--export([evum_net_pid/1, quietly/1]).
+-export([evum_net_pid/1, waits_for_evum_net/2, quietly/1]).
 
 %% For each case a folder for sockets of its own (priv_dir's name is too long
 %% for one), a switch with the options of Config, and peers of the kinds that it
@@ -118,6 +118,21 @@ evum_net_pid(Switch) ->
         {os_pid, Pid} <- [erlang:port_info(Port, os_pid)]
     ],
     Pid.
+
+%% Does a call return before evum_net has had what it says?
+waits_for_evum_net(Switch, Call) ->
+    Pid = integer_to_list(evum_net_pid(Switch)),
+    _ = os:cmd("kill -STOP " ++ Pid),
+    {Caller, Ref} = spawn_monitor(Call),
+    Status = fun() -> process_info(Caller, status) end,
+    _ = await(fun() -> lists:member(Status(), [{status, waiting}, undefined]) end),
+    %% The switch has had the call, and an answer would be there.
+    _ = evum_switch:name(Switch),
+    Waits = Status() =:= {status, waiting},
+    _ = os:cmd("kill -CONT " ++ Pid),
+    receive
+        {'DOWN', Ref, process, Caller, normal} -> Waits
+    end.
 
 %% The reports of a switch that ends as it should would fill the log.
 quietly(Fun) ->
