@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /*
@@ -88,11 +90,16 @@ static int check_range(const struct guestmem *mem, uint64_t guest_addr,
  */
 static int check_file(int fd, uint64_t offset, uint64_t len)
 {
+	struct statfs fs;
 	struct stat st;
 	uint64_t size;
 
-	/* Says EINVAL of any other file system, and asks none about it. */
-	if (fcntl(fd, F_GET_SEALS) < 0)
+	/*
+	 * Says EINVAL of all but tmpfs and hugetlbfs, and asks no file system
+	 * about it. Huge pages can be neither unmapped nor replaced in parts.
+	 */
+	if (fcntl(fd, F_GET_SEALS) < 0 || fstatfs(fd, &fs) < 0 ||
+	    fs.f_type == HUGETLBFS_MAGIC)
 		return -EMEDIUMTYPE;
 	if (fstat(fd, &st) < 0)
 		return -errno;

@@ -16,8 +16,9 @@
  * device. So no access needs a check of its own, and only the guest whose
  * memory it was loses anything. Kernel calls on such memory say EFAULT.
  *
- * Only files of tmpfs and hugetlbfs (memfd is one) are taken: on any other
- * file system, touching a page can wait for somebody (FUSE: for the guest).
+ * Only files of tmpfs (memfd is one) are taken: on any other file system,
+ * touching a page can wait for somebody (FUSE: for the guest), or, with
+ * hugetlbfs, a region has ends that cannot be replaced.
  */
 #ifndef EVUM_GUESTMEM_H
 #define EVUM_GUESTMEM_H

@@ -69,7 +69,7 @@ static void ranges_lie_within_one_region(void)
 static void regions_that_cannot_be_are_refused(void)
 {
 	struct guestmem mem = {.n_regions = 0};
-	int fd = file(PAGE * 16), pipes[2];
+	int fd = file(PAGE * 16), pipes[2], huge;
 
 	CHECK(guestmem_add(&mem, fd, 0, 0, 0, 0) == -EINVAL);
 	CHECK(guestmem_add(&mem, fd, 0, 17 * PAGE, 0, 0) == -EINVAL);
@@ -88,6 +88,14 @@ static void regions_that_cannot_be_are_refused(void)
 	      -EMEDIUMTYPE);
 	CHECK(guestmem_add(&mem, open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
 			   0x90000, PAGE, 0x90000, 0) == -EMEDIUMTYPE);
+	/* Needs no huge pages, where the kernel has them at all. */
+	huge = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+	if (huge >= 0) {
+		CHECK(!ftruncate(huge, 1 << 30));
+		CHECK(guestmem_add(&mem, huge, 0x90000, PAGE, 0x90000, 0) ==
+		      -EMEDIUMTYPE);
+		close(huge);
+	}
 	for (uint64_t i = 1; i < GUESTMEM_REGIONS_MAX; i++)
 		CHECK(!guestmem_add(&mem, fd, i << 20, PAGE, i << 20, 0));
 	CHECK(guestmem_add(&mem, fd, 0x90000, PAGE, 0x90000, 0) == -E2BIG);
