@@ -10,7 +10,8 @@
 %%   `none'. Its first address is the gateway, its third the resolver, leases
 %%   start at its fifteenth. Default: `"192.168.213.0/24"'</td></tr>
 %% <tr><td>`subnet6'</td><td>64 bits, announced by router advertisements, or
-%%   `none'. Gateway and resolver as above. Default: `"fd00::/64"'</td></tr>
+%%   `none'. Its second address is the gateway, its third the resolver. Default:
+%%   `"fd00::/64"'</td></tr>
 %% <tr><td>`restrict'</td><td>nothing leaves the switch but answers to what
 %%   comes in by a forward. Default: `false'</td></tr>
 %% <tr><td>`host_loopback'</td><td>at the gateway's address guests reach what
@@ -61,6 +62,9 @@
 %% The addresses of a subnet by their place in it. DHCP hands out those
 %% from the fifteenth on.
 -define(GATEWAY, 1).
+%% libslirp is the router fe80::2 whatever it is told, and answers who looks for
+%% that if the gateway has the same place.
+-define(GATEWAY6, 2).
 -define(RESOLVER, 3).
 -define(FIRST_LEASE, 15).
 %% Of a larger subnet, what DHCP hands out: each lease is kept and looked at.
@@ -327,7 +331,7 @@ request(#{subnet := Subnet, subnet6 := Subnet6, bind := Bind} = Nat) ->
     {
         {Restrict, Loopback},
         family(Subnet, [?GATEWAY, ?RESOLVER], bound(4, Bind), 4),
-        family(Subnet6, [?GATEWAY, ?RESOLVER], bound(8, Bind), 16),
+        family(Subnet6, [?GATEWAY6, ?RESOLVER], bound(8, Bind), 16),
         Mtu
     }.
 

@@ -91,7 +91,10 @@ guest_to_host() ->
             _ = evum_test:await(fun() ->
                 evum_test:sh(R, "ip -6 addr show dev eth0 | grep 'fd00:.*global'") =/= []
             end),
-            ?assertEqual([<<"a page">>], fetch(R, "fd00::1", Port6));
+            ?assertEqual([<<"a page">>], fetch(R, "fd00::2", Port6)),
+            %% The router, once it has to be looked for
+            [] = evum_test:sh(R, "ip -6 neigh flush dev eth0"),
+            ?assertMatch([_ | _], evum_test:sh(R, "ping -c 1 -w 20 fe80::2%eth0 | grep 'bytes from'"));
         _ ->
             ok
     end.
