@@ -8,6 +8,8 @@
 
 -compile([export_all, nowarn_export_all]).
 
+-import(evum_uplink_rig, [lease/1, families/1, host_addresses/1, address/1]).
+
 -define(LIMIT, 20000).
 %% TCP's payload of a frame of 1514 bytes: so many of them for the file of evum_netns.
 -define(SEGMENTS, 4194304 div 1448).
@@ -18,6 +20,7 @@ all() ->
     [
         guest_reaches_the_host,
         host_reaches_the_guest,
+        host_reaches_the_guest_by_ipv6,
         thousand_connections,
         sockets_are_limited,
         files_arrive_whole,
@@ -58,6 +61,7 @@ end_per_testcase(_Case, Config) ->
 %% What each case does, it does there.
 guest_reaches_the_host(Config) -> there(guest_to_host, Config).
 host_reaches_the_guest(Config) -> there(host_to_guest, Config).
+host_reaches_the_guest_by_ipv6(Config) -> there(host_to_guest6, Config).
 thousand_connections(Config) -> there(thousand, Config).
 sockets_are_limited(Config) -> there(limited, Config).
 files_arrive_whole(Config) -> there(files, Config).
@@ -77,7 +81,7 @@ there(Function, Config) ->
 guest_to_host() ->
     Port = page_server({127, 0, 0, 1}),
     Port6 = page_server({0, 0, 0, 0, 0, 0, 0, 1}),
-    name_server(),
+    Names = name_server(),
     R = evum_test:boot([], #{}),
     {ok, Ctl} = evum_ctl:default(),
     [nat] = [Kind || #{kind := Kind} <- evum_switch:ports(switch_of(Ctl)), Kind =:= nat],
@@ -85,6 +89,7 @@ guest_to_host() ->
     ?assertEqual([<<"a page">>], fetch(R, "192.168.213.1", Port)),
     ?assertEqual([<<"a page">>], fetch(R, "www.evum.test", Port)),
     ?assertMatch([_ | _], evum_test:sh(R, "ping -c 1 -w 20 192.168.213.1 | grep 'bytes from'")),
+    ok = gen_udp:close(Names),
     case evum_test:sh(R, "ls /proc/net/if_inet6") of
         [<<"/proc/net/if_inet6">>] ->
             %% by router advertisement
@@ -116,8 +121,8 @@ host_to_guest() ->
         ],
         evum_switch:forwards(Switch)
     ),
-    evum_test:await(fun() -> echoes_tcp(17777) end),
-    evum_test:await(fun() -> echoes_udp(17777) end),
+    evum_test:await(fun() -> echoes_tcp({127, 0, 0, 1}, 17777) end),
+    evum_test:await(fun() -> echoes_udp({127, 0, 0, 1}, 17777) end),
     ok = evum_switch:unforward(Switch, tcp, Host),
     ?assertEqual({error, econnrefused}, gen_tcp:connect({127, 0, 0, 1}, 17777, [])),
     ?assertMatch([{udp, _, _}], evum_switch:forwards(Switch)),
@@ -125,21 +130,53 @@ host_to_guest() ->
         {error, {forward, {tcp, Host}, enoent}}, evum_switch:unforward(Switch, tcp, Host)
     ).
 
-echoes_tcp(Port) ->
-    {ok, Socket} = gen_tcp:connect({127, 0, 0, 1}, Port, [binary, {active, false}]),
+echoes_tcp(Host, Port) ->
+    {ok, Socket} = gen_tcp:connect(Host, Port, [binary, {active, false}]),
     _ = gen_tcp:send(Socket, <<"hello">>),
     Answer = gen_tcp:recv(Socket, 5, 2000),
     ok = gen_tcp:close(Socket),
     Answer =:= {ok, <<"hello">>}.
 
-echoes_udp(Port) ->
-    {ok, Socket} = gen_udp:open(0, [binary, {active, false}]),
-    ok = gen_udp:send(Socket, {127, 0, 0, 1}, Port, <<"hello">>),
+echoes_udp(Host, Port) ->
+    {ok, Socket} = gen_udp:open(0, [family(Host), binary, {active, false}]),
+    ok = gen_udp:send(Socket, Host, Port, <<"hello">>),
     Answer = gen_udp:recv(Socket, 0, 2000),
     ok = gen_udp:close(Socket),
     case Answer of
         {ok, {_, _, <<"hello">>}} -> true;
         {error, timeout} -> false
+    end.
+
+family(Address) when tuple_size(Address) =:= 4 -> inet;
+family(Address) when tuple_size(Address) =:= 8 -> inet6.
+
+host_to_guest6() ->
+    {ok, Switch} = evum_switch:start(),
+    {ok, _} = evum_switch:uplink(Switch, nat, #{}),
+    R = evum_test:boot([], #{switch => Switch}),
+    case families(R) of
+        [inet] ->
+            ok;
+        [inet, inet6] ->
+            Loopback = {0, 0, 0, 0, 0, 0, 0, 1},
+            Any = {0, 0, 0, 0, 0, 0, 0, 0},
+            Guest = {16#fd00, 0, 0, 0, 0, 0, 0, 16#15},
+            [] = evum_test:sh(R, "ip -6 addr add fd00::15/64 dev eth0 nodad"),
+            [] = evum_test:sh(R, "(socat tcp6-l:7777,reuseaddr,fork exec:cat &)"),
+            [] = evum_test:sh(R, "(socat udp6-l:7778,fork exec:cat &)"),
+            Host = {"::", 17777},
+            ok = evum_switch:forward(Switch, tcp, Host, {"fd00::15", 7777}),
+            ok = evum_switch:forward(Switch, udp, Host, {Guest, 7778}),
+            ?assertEqual(
+                [{tcp, {Any, 17777}, {Guest, 7777}}, {udp, {Any, 17777}, {Guest, 7778}}],
+                evum_switch:forwards(Switch)
+            ),
+            evum_test:await(fun() -> echoes_tcp(Loopback, 17777) end),
+            evum_test:await(fun() -> echoes_udp(Loopback, 17777) end),
+            %% and nothing of IPv4
+            ?assertEqual({error, econnrefused}, gen_tcp:connect({127, 0, 0, 1}, 17777, [])),
+            ok = evum_switch:unforward(Switch, tcp, Host),
+            ?assertEqual({error, econnrefused}, gen_tcp:connect(Loopback, 17777, [inet6]))
     end.
 
 %% All at once; none is lost, and none leaves a descriptor in evum_net.
@@ -253,31 +290,27 @@ sink(Listener) ->
 %% A file each way, by IPv4 and IPv6, to an address of the host's. By IPv4 a guest
 %% with a virtio card leaves the cutting into segments to nobody.
 files() ->
-    evum_netns:sh("ip addr add 10.99.0.2/32 dev lo && ip addr add fd99::2/128 dev lo"),
+    host_addresses(replace),
     {ok, Switch} = evum_switch:start(),
     {ok, Id} = evum_switch:uplink(Switch, nat, #{}),
     R = evum_test:boot([], #{switch => Switch}),
-    _ = lease(R),
+    Families = families(R),
     Sum = evum_netns:file(R),
-    ?assertEqual(same, evum_netns:upload(R, {10, 99, 0, 2}, here)),
+    ?assertEqual(same, evum_netns:upload(R, address(inet), here)),
     Ports = evum_switch:ports(Switch),
     case [Kind || #{kind := Kind} <- Ports, Kind =/= nat] of
         [vhost] -> ?assert(sent_to(Id, Ports) < ?SEGMENTS div 2);
         _ -> ok
     end,
-    ?assertEqual(Sum, evum_netns:download(R, {10, 99, 0, 2}, here)),
-    case evum_test:sh(R, "ls /proc/net/if_inet6") of
-        [<<"/proc/net/if_inet6">>] ->
-            _ = evum_test:await(fun() ->
-                evum_test:sh(R, "ip -6 route show default dev eth0") =/= []
-            end),
-            Address = {16#fd99, 0, 0, 0, 0, 0, 0, 2},
-            ?assertEqual(same, evum_netns:upload(R, Address, here)),
-            ?assertEqual(Sum, evum_netns:download(R, Address, here));
-        _ ->
-            ok
-    end,
-    evum_netns:sh("ip addr del 10.99.0.2/32 dev lo && ip addr del fd99::2/128 dev lo").
+    ?assertEqual(Sum, evum_netns:download(R, address(inet), here)),
+    [
+        begin
+            ?assertEqual(same, evum_netns:upload(R, address(inet6), here)),
+            ?assertEqual(Sum, evum_netns:download(R, address(inet6), here))
+        end
+     || inet6 <- Families
+    ],
+    host_addresses(del).
 
 sent_to(Id, Ports) ->
     [Frames] = [Frames || #{id := I, tx_frames := Frames} <- Ports, I =:= Id],
@@ -294,7 +327,7 @@ dhcp_alone() ->
     Host = {"127.0.0.1", 17777},
     Guest = {"192.168.213.15", 7777},
     ok = evum_switch:forward(Switch, tcp, Host, Guest),
-    evum_test:await(fun() -> echoes_tcp(17777) end),
+    evum_test:await(fun() -> echoes_tcp({127, 0, 0, 1}, 17777) end),
     ?assertEqual(
         {error, {forward, {udp, Host}, eopnotsupp}}, evum_switch:forward(Switch, udp, Host, Guest)
     ).
@@ -443,7 +476,7 @@ passt() ->
     %% passt of 2023 may lose what comes right before the end of a connection.
     evum_test:await(fun() -> fetch(R, "10.7.0.1", Port) =:= [<<"a page">>] end),
     [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
-    evum_test:await(fun() -> echoes_tcp(17777) end),
+    evum_test:await(fun() -> echoes_tcp({127, 0, 0, 1}, 17777) end),
     ?assertMatch([#{rx_bad := 0}], [P || #{id := I} = P <- evum_switch:ports(Switch), I =:= Id]),
     {os_pid, Pid} = erlang:port_info(Passt, os_pid),
     _ = os:cmd("kill " ++ integer_to_list(Pid)),
@@ -505,20 +538,6 @@ bad_uplinks() ->
 
 %%% In the guest
 
-%% Take a lease: the address.
-lease(R) ->
-    [] = evum_test:sh(R, [
-        "printf '%s\\n' '#!/bin/sh' '[ \"$1\" = bound ] || exit 0' ",
-        "'ifconfig eth0 $ip netmask $subnet' 'route add default gw $router' ",
-        "'echo nameserver $dns >/etc/resolv.conf' 'echo lease $ip' ",
-        ">/root/lease; chmod +x /root/lease; ifconfig eth0 up"
-    ]),
-    Lines = evum_test:sh(R, "busybox udhcpc -i eth0 -n -q -t 10 -s /root/lease 2>&1"),
-    case [Address || <<"lease ", Address/binary>> <- Lines] of
-        [Address] -> Address;
-        [] -> error({no_lease, Lines})
-    end.
-
 %% No more than the server reads before it closes, or that is a reset.
 fetch(R, Host, Port) ->
     evum_test:sh(R, [
@@ -564,18 +583,20 @@ read_headers(Socket) ->
 
 %% Any name is the gateway's address.
 name_server() ->
-    Self = self(),
-    spawn_link(fun() ->
-        {ok, Socket} = gen_udp:open(53, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
-        Self ! named,
-        serve_names(Socket)
-    end),
-    receive
-        named -> ok
-    end.
+    {ok, Socket} = gen_udp:open(53, [binary, {ip, {127, 0, 0, 1}}, {active, false}]),
+    _ = spawn_link(fun() -> serve_names(Socket) end),
+    Socket.
 
 serve_names(Socket) ->
-    {ok, {Address, Port, <<Id:16, _:80, Question/binary>>}} = gen_udp:recv(Socket, 0),
+    case gen_udp:recv(Socket, 0) of
+        {ok, Query} ->
+            answer(Socket, Query),
+            serve_names(Socket);
+        {error, closed} ->
+            ok
+    end.
+
+answer(Socket, {Address, Port, <<Id:16, _:80, Question/binary>>}) ->
     Name = binary:part(Question, 0, byte_size(Question) - 4),
     <<_:(byte_size(Name))/binary, Type:16, 1:16>> = Question,
     Answer =
@@ -586,5 +607,4 @@ serve_names(Socket) ->
     Count = min(1, byte_size(Answer)),
     ok = gen_udp:send(
         Socket, Address, Port, <<Id:16, 16#8180:16, 1:16, Count:16, 0:32, Question/binary, Answer/binary>>
-    ),
-    serve_names(Socket).
+    ).
