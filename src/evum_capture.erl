@@ -13,7 +13,7 @@
 %% <tr><td>`snaplen'</td><td>bytes of a frame that are kept, 14 to 65535. Default:
 %%   65535, all of it</td></tr>
 %% <tr><td>`size', `seconds'</td><td>a ring of files: the next one begins once a
-%%   file has so many bytes, or was begun so many seconds ago. They are numbered:
+%%   file has so many bytes, or with a frame so many seconds after its first. They are numbered:
 %%   `x.pcapng' becomes `x.00001.pcapng' and so on. Default: `infinity', one
 %%   file</td></tr>
 %% <tr><td>`files'</td><td>how many files a ring has; the oldest is removed. Default:
@@ -23,7 +23,9 @@
 %% </table>
 %%
 %% A switch's capture has each frame once, where it came in; a port's has what
-%% came in and what went out. `evum_net' writes it in a thread of its own; a frame
+%% came in and what went out. What Erlang makes, never came in: answers of DHCP,
+%% frames of {@link evum_switch:inject/4}, and what a hook has made of a frame are
+%% in captures of the ports alone that they go out at. `evum_net' writes it in a thread of its own; a frame
 %% that finds its 16 MiB full is dropped and counted, so that the network never
 %% waits for a disk. Each port is an interface of the file, with the name of the
 %% machine behind it, or `portN'.

@@ -389,7 +389,8 @@ forwards(Switch) ->
 leases(Switch) ->
     evum_dhcp_server:leases(Switch).
 
-%% @doc Write frames into a pcapng file: of a switch, each once, where it came in;
+%% @doc Write frames into a pcapng file: of a switch, each once, where it came in
+%% (so none that Erlang made: those of {@link inject/4}, of DHCP and of hooks);
 %% of a port, `{Switch, Port}', or a machine, by pid or name, what comes in and
 %% what goes out there. {@link evum_capture} lists the options and errors. It goes
 %% on until {@link stop_capture/1}, whatever becomes of the caller, or until the

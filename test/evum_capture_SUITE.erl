@@ -19,6 +19,7 @@ all() ->
     [
         switch_has_each_frame_once,
         port_has_both_ways,
+        frames_that_erlang_made,
         offloaded_frames_are_whole,
         times_and_lengths,
         filter_and_snaplen,
@@ -139,6 +140,31 @@ port_has_both_ways(Config) ->
     ).
 
 %% Frames of all kinds of ports, through all kinds.
+%% They came in nowhere: a switch's has none of them, and of one that was
+%% rewritten what it was before.
+frames_that_erlang_made(Config) ->
+    [A, B, _] = ?config(peers, Config),
+    Switch = ?config(switch, Config),
+    Folder = ?config(folder, Config),
+    [All, One] = [filename:join(Folder, Name) || Name <- ["all", "one"]],
+    Injected = evum_peer:frame(2, 9),
+    {ok, _} = evum_switch:hook(Switch, {in, 1}, fun(<<_:12/binary, Rest/binary>>) ->
+        {rewrite, <<(evum_peer:mac(2))/binary, (evum_peer:mac(7))/binary, Rest/binary>>}
+    end),
+    {ok, OfAll} = evum_switch:capture(Switch, #{file => All}),
+    {ok, OfPort} = evum_switch:capture({Switch, 2}, #{file => One}),
+    ok = evum_switch:inject(Switch, 2, 0, Injected),
+    ?assertEqual(Injected, evum_peer:recv(B)),
+    ok = evum_peer:send(A, evum_peer:frame(2, 1)),
+    _ = evum_peer:recv(B),
+    {ok, #{written := 1}} = evum_switch:stop_capture(OfAll),
+    {ok, #{written := 2}} = evum_switch:stop_capture(OfPort),
+    ?assertEqual([["port1", "02:00:00:00:00:01"]], tshark(All, ["frame.interface_name", "eth.src"])),
+    ?assertEqual(
+        [["port2", "02:00:00:00:00:09"], ["port2", "02:00:00:00:00:07"]],
+        tshark(One, ["frame.interface_name", "eth.src"])
+    ).
+
 offloaded_frames_are_whole(Config) ->
     [A | _] = ?config(peers, Config),
     File = ?config(file, Config),

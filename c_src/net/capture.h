@@ -4,11 +4,12 @@
  *
  *   netport_input(), netport_transmit() ── recording ── ring ── writer
  *
- * A capture of all ports has each frame once, where it came in; one of a port
- * has what came in and what went out there. That is recorded where the port's
- * counters rx_frames and tx_frames count it, so that written and dropped
- * together are what the counters say. A frame that a guest has left its
- * receiver to complete (frame.h) is recorded as it passed the port.
+ * A capture of all ports has each frame once, where it came in, and none that
+ * the BEAM made; one of a port has what came in and what went out there. That
+ * is recorded where the port's counters rx_frames and tx_frames count it, so
+ * that written and dropped together are what the counters say. A frame that a
+ * guest has left its receiver to complete (frame.h) is recorded as it passed
+ * the port.
  *
  * Nothing waits for the writer: a frame that finds the ring full is not
  * recorded, and counted. What is on is a tap at a port for each capture of it;
