@@ -18,8 +18,9 @@
     order_is_kept/1,
     bad_hooks/1
 ]).
+-export([log/2]).
 
--import(evum_switch_rig, [fence/4, introduce/1, quietly/1]).
+-import(evum_switch_rig, [fence/4, introduce/1]).
 
 %% ether[14:1], behind the header: what the frames of these tests are marked by.
 -define(MARKED, {bpf, "ether[14] = 7"}).
@@ -210,24 +211,41 @@ failing_hook_is_removed(Config) ->
     Switch = ?config(switch, Config),
     fence(A, 1, B, 2),
     Frame = marked(2, 1, 7),
-    quietly(fun() ->
+    ok = logger:add_handler(?MODULE, ?MODULE, #{level => error, config => self()}),
+    try
         [
             begin
                 {ok, Hook} = evum_switch:hook(Switch, ?MARKED, Bad),
                 pass(A, Frame, B),
-                ?assertEqual({error, no_hook}, evum_switch:unhook(Switch, Hook))
+                ?assertEqual({error, no_hook}, evum_switch:unhook(Switch, Hook)),
+                ?assertMatch([{Hook, Bad, Why}], [{H, What, cause(Reason)} || [H, What, Reason] <- logged()])
             end
-         || Bad <- [
-                fun(_) -> error(oops) end,
-                fun(_) -> throw(oops) end,
-                fun(_) -> exit(oops) end,
-                fun(_) -> {rewrite, <<"short">>} end,
-                fun(_) -> {to, nobody} end,
-                fun(_) -> yes end
+         || {Bad, Why} <- [
+                {fun(_) -> error(oops) end, {error, oops}},
+                {fun(_) -> throw(oops) end, {throw, oops}},
+                {fun(_) -> exit(oops) end, {exit, oops}},
+                {fun(_) -> {rewrite, <<"short">>} end, {bad_verdict, {rewrite, <<"short">>}}},
+                {fun(_) -> {to, nobody} end, {bad_verdict, {to, nobody}}},
+                {fun(_) -> yes end, {bad_verdict, yes}}
             ]
         ]
-    end),
+    after
+        ok = logger:remove_handler(?MODULE)
+    end,
     pass(A, Frame, B).
+
+%% A handler of the logger's.
+log(#{msg := {"hook " ++ _, Args}}, #{config := Test}) -> Test ! {logged, Args};
+log(_, _) -> ok.
+
+logged() ->
+    receive
+        {logged, Line} -> [Line | logged()]
+    after 0 -> []
+    end.
+
+cause({Class, Reason, _Stack}) -> {Class, Reason};
+cause(Reason) -> Reason.
 
 reloaded_code_is_used(Config) ->
     [A, B, _] = ?config(peers, Config),
