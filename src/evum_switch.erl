@@ -48,24 +48,26 @@
 %% what came from the peer, `tx' what went to it: `rx_frames', `rx_bytes',
 %% `rx_runts' (under 14 bytes) and `rx_giants' (over 65535), `rx_bad' (with an
 %% offload header that does not fit, or no header of VXLAN's) and `rx_foreign'
-%% (of a VXLAN's other networks, or of no remote), which are not
-%% forwarded, `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes', `tx_dropped' (the peer did not read) and
-%% `tx_errors' (its socket refused); `rx_down' and `tx_down', while the port was
-%% set down; `rx_vlan', of a VLAN that the port is not in; `rx_isolated', for a
-%% port that it is isolated or blocked from; `rx_mtu' and `tx_mtu', longer than the port's MTU
-%% (or than 65535 with a tag); `rx_storm', more than may be flooded;
-%% `rx_reserved', to the addresses of BPDUs; `tx_mirrored', copies of another
-%% port's frames; of `tx_dropped', `tx_sockets', what would have had `nat' open more
-%% sockets than it may, and `tx_fragments', IPv4 fragments beyond those that it keeps; and where there were any `rx_mac_limit' and `rx_hook_dropped'.
-%% `rx_frames' are all that came while the port was up, those that were dropped by
-%% what it is set to included. The
-%% settings are those of {@link set_port/3}; `impair' is what {@link impair/4} made of
-%% it, with what became of frames by it counted in `rx_impaired_loss',
-%% `rx_impaired_limit' (more were under way than may be), `rx_impaired_duplicate',
-%% `rx_impaired_corrupt', `rx_impaired_reorder', and the same with `tx'. Frames that
-%% were lost so are not in `rx_frames' and `tx_frames'.
-%% `machine' is what is behind the port, where that is one of evum's: its name or,
-%% where it has none, its pid.
+%% (of a VXLAN's other networks, or of no remote), which are not forwarded,
+%% `rx_dropped' (no room until the switch took them), `tx_frames', `tx_bytes',
+%% `tx_dropped' (the peer did not read) and `tx_errors' (its socket refused);
+%% `rx_down' and `tx_down', while the port was set down; `rx_vlan', of a VLAN that
+%% the port is not in; `rx_isolated', for a port that it is isolated or blocked
+%% from; `rx_mtu' and `tx_mtu', longer than the port's MTU (or than 65535 with a
+%% tag); `rx_storm', more than may be flooded; `rx_reserved', to the addresses of
+%% BPDUs; `rx_spoofed', from who claimed an address of `nat' as its own;
+%% `tx_mirrored', copies of another port's frames; of `tx_dropped', `tx_sockets',
+%% what would have had `nat' open more sockets than it may, and `tx_fragments',
+%% IPv4 fragments beyond those that it keeps. Where there were any:
+%% `rx_mac_limit', `rx_hook_dropped', and `dhcp_refused', what DHCP refused to
+%% clients there. `rx_frames' are all that came while the port was up, those that
+%% were dropped by what it is set to included. The settings are those of {@link
+%% set_port/3}; `impair' is what {@link impair/4} made of it, with what became of
+%% frames by it counted in `rx_impaired_loss', `rx_impaired_limit' (more were under
+%% way than may be), `rx_impaired_duplicate', `rx_impaired_corrupt',
+%% `rx_impaired_reorder', and the same with `tx'. Frames that were lost so are not
+%% in `rx_frames' and `tx_frames'. `machine' is what is behind the port, where that
+%% is one of evum's: its name or, where it has none, its pid.
 -type port_info() :: #{
     machine => binary(),
     id := evum_fdb:port_id(),
@@ -97,6 +99,10 @@
     rx_mtu := non_neg_integer(),
     rx_reserved := non_neg_integer(),
     rx_storm := non_neg_integer(),
+    rx_spoofed := non_neg_integer(),
+    rx_mac_limit => pos_integer(),
+    rx_hook_dropped => pos_integer(),
+    dhcp_refused => pos_integer(),
     tx_mtu := non_neg_integer(),
     tx_mirrored := non_neg_integer(),
     tx_sockets := non_neg_integer(),
@@ -331,7 +337,11 @@ block(Switch, Pairs) ->
 %% @doc What became of the connections to the switch: `accepted',
 %% `refused_limit', `refused_descriptors', and those that were closed for what
 %% they sent: `bad_magic', `bad_version', `bad_type', `bad_address',
-%% `short_request', `surplus_bytes', `timeout'.
+%% `short_request', `surplus_bytes', `timeout', `bad_descriptor' (what was handed
+%% over is no packet socket), `broken_vhost' (a virtio card broke a rule, or its
+%% memory is gone). And of all that the switch did: `frames_up', those that had to
+%% be decided on here, `copies_missed' by observers while it was busy, and `moves'
+%% of stations from one port to another.
 -spec counters(pid()) -> #{atom() => non_neg_integer()}.
 counters(Switch) ->
     maps:from_list(gen_server:call(Switch, counters)).

@@ -13,7 +13,10 @@
 %%   frame like one that was decided on passes there. `relay': each frame comes
 %%   up to be decided on. Default: `cache'</td></tr>
 %% <tr><td>`dhcp'</td><td>whether guests get addresses though there is no uplink:
-%%   from a `nat' ({@link evum_uplink}) that lets nothing out. Default:
+%%   from a `nat' ({@link evum_uplink}) that lets nothing out. That is the one which a
+%%   switch may have, so that {@link evum_switch:uplink/3} answers `eexist' for
+%%   another; its subnet is the default one, whether or not the host is in that. For
+%%   one of your choice open an uplink with `restrict' instead. Default:
 %%   `false'</td></tr>
 %% <tr><td>`poll'</td><td>microseconds, at most 100, that `evum_net' looks for more
 %%   frames before it sleeps, as long as some come so soon: they wait less, and

@@ -321,6 +321,7 @@ dhcp_alone() ->
     {ok, Switch} = evum_switch:start(#{dhcp => true}),
     R = evum_test:boot([], #{switch => Switch}),
     ?assertEqual(<<"192.168.213.15">>, lease(R)),
+    ?assertEqual({error, {uplink, nat, eexist}}, evum_switch:uplink(Switch, nat, #{subnet => "10.7.0.0/24"})),
     Port = page_server({127, 0, 0, 1}),
     ?assertNotEqual([<<"a page">>], fetch(R, "192.168.213.1", Port)),
     [] = evum_test:sh(R, "(socat tcp-l:7777,reuseaddr,fork exec:cat &)"),
