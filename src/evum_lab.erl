@@ -235,9 +235,12 @@ watch(Lab) ->
 %%% Change --------------------------------------------------------------------
 
 %% @doc Make a running lab what another description says, with the fewest steps:
-%% what is the same in both is not touched. It returns once machines that had to
-%% start are up, or the problems of those that failed. Planned addresses stay what
-%% they are.
+%% what is the same in both is not touched, nor what scripts, DHCP or daemons have set
+%% in a machine, but for interfaces whose addresses in the description change. It returns
+%% once machines that had to start are up, and others are set to what is new of them; or
+%% the problems of those where that failed, `{{machine, Name}, {start, Reason, Lines}}' or
+%% `{{machine, Name}, {configure, Reason}}'. A machine that is still starting gets the
+%% change when it is up. Planned addresses stay what they are.
 %%
 %% A machine has to start anew where what it was started with has changed, or where
 %% an interface leads to another switch or wire.

@@ -47,6 +47,7 @@ reason({loop, Names}) -> ["frames would go round for ever: ", lists:join(", ", N
 reason({no_room, Pool}) -> ["no room for all subnets in ", text(Pool)];
 reason(no_link) -> "there is no such link";
 reason({start, Reason, Console}) -> [start_reason(Reason), [["\n    ", Line] || Line <- Console]];
+reason({configure, Reason}) -> ["cannot be set: ", text(Reason)];
 reason({unreadable, Posix}) -> ["cannot be read: ", file:format_error(Posix)];
 reason({line, Line, Text}) -> ["line ", integer_to_list(Line), ": ", Text];
 reason(Reason) -> text(Reason).

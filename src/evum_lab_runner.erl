@@ -1,6 +1,6 @@
 %% SPDX-License-Identifier: Apache-2.0
-%% @doc One machine of a lab: starts it, sets it up, runs its commands, and watches
-%% over it. It is the owner of the machine's console, of which it keeps the last
+%% @doc One machine of a lab: starts it, sets it up ({@link evum_lab_config}), runs its
+%% commands, and watches over it. It is the owner of the machine's console, of which it keeps the last
 %% lines. The machine is linked to it, and ends with it.
 %%
 %% The lab's process, which it is linked to, is told of each step:
@@ -28,14 +28,19 @@
     | {failed, Reason :: term(), Lines :: [binary()]}
     %% its shutdown commands did
     | {complaint, Reason :: term()}
+    %% it is what {@link configure/3} said with that tag, or is not
+    | {configured, Tag :: reference(), ok | {error, Reason :: term()}}
     | {ended, Reason :: term(), Lines :: [binary()]}.
 
 -record(state, {
     lab :: pid(),
+    %% as it was set up
     machine :: evum_lab_spec:machine(),
+    %% as it is to be, and who said so
+    wanted :: {none | reference(), evum_lab_spec:machine()},
     options :: evum_machine:options(),
     vm :: pid() | undefined,
-    %% brings the machine up, or down
+    %% brings the machine up or down, or configures it
     worker :: pid() | undefined,
     phase = starting :: starting | up | failed | stopping,
     lines = [] :: [binary()],
@@ -53,11 +58,11 @@ start_link(Lab, Machine, Options) ->
 stop(Pid, How) ->
     gen_server:cast(Pid, {stop, How}).
 
-%% @doc Set a running machine's addresses, routes and so on; of routes that are
-%% gone, `Gone', the machine is rid afterwards.
--spec configure(pid(), evum_lab_spec:machine(), Gone :: [term()]) -> ok.
-configure(Pid, Machine, Gone) ->
-    gen_server:cast(Pid, {configure, Machine, Gone}).
+%% @doc Set what differs of a machine's addresses, routes and so on: at once where it
+%% runs, or once it is up. Of several that wait only the last is told of.
+-spec configure(pid(), evum_lab_spec:machine(), Tag :: reference()) -> ok.
+configure(Pid, Machine, Tag) ->
+    gen_server:cast(Pid, {configure, Machine, Tag}).
 
 %% @private
 -spec init({pid(), evum_lab_spec:machine(), evum_machine:options()}) ->
@@ -65,7 +70,7 @@ configure(Pid, Machine, Gone) ->
 init({Lab, Machine, Options}) ->
     process_flag(trap_exit, true),
     logger:set_process_metadata(#{domain => [evum]}),
-    {ok, #state{lab = Lab, machine = Machine, options = Options}, {continue, start}}.
+    {ok, #state{lab = Lab, machine = Machine, wanted = {none, Machine}, options = Options}, {continue, start}}.
 
 %% @private
 -spec handle_continue(start, #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
@@ -106,7 +111,7 @@ handle_call(_Request, _From, State) ->
 
 %% @private
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
-handle_cast({stop, How}, #state{phase = Phase, vm = Vm, machine = #{shutdown := Commands} = Machine} = State0) ->
+handle_cast({stop, How}, #state{phase = Phase, vm = Vm, wanted = {_, #{shutdown := Commands} = Machine}} = State0) ->
     State = dismiss(State0),
     case How =:= shutdown andalso Phase =:= up andalso Commands =/= [] of
         true ->
@@ -116,15 +121,8 @@ handle_cast({stop, How}, #state{phase = Phase, vm = Vm, machine = #{shutdown := 
         false ->
             cut(State)
     end;
-handle_cast({configure, Machine, Gone}, #state{vm = Vm, phase = up} = State) ->
-    Self = self(),
-    Worker = proc_lib:spawn_link(fun() ->
-        Self ! {worker, self(), configured, configure_vm(Vm, Machine, Gone)}
-    end),
-    {noreply, State#state{machine = Machine, worker = Worker}};
-handle_cast({configure, Machine, _Gone}, State) ->
-    %% Of a machine that failed, or is about to be told
-    {noreply, State#state{machine = Machine}}.
+handle_cast({configure, Machine, Tag}, State) ->
+    {noreply, configure(State#state{wanted = {Tag, Machine}})}.
 
 %% @private
 -spec handle_info(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
@@ -139,19 +137,31 @@ handle_info({{output, Pid}, Bytes}, #state{worker = Pid, output = Output} = Stat
     {noreply, State#state{output = tail(<<Output/binary, Bytes/binary>>)}};
 handle_info({worker, Pid, up, ok}, #state{worker = Pid} = State) ->
     tell(up, State),
-    {noreply, State#state{phase = up}};
+    {noreply, changed(State#state{phase = up, worker = undefined})};
 handle_info({worker, Pid, up, {error, {command, Command, Status}}}, #state{worker = Pid} = State) ->
     tell({failed, {startup, Command, Status, State#state.output}, lines(State)}, State),
-    {noreply, State#state{phase = failed}};
+    {noreply, changed(State#state{phase = failed, worker = undefined})};
 %% Its end says more.
 handle_info({worker, Pid, up, {error, no_machine}}, #state{worker = Pid} = State) ->
     {noreply, State};
 handle_info({worker, Pid, up, {error, Reason}}, #state{worker = Pid} = State) ->
     tell({failed, Reason, lines(State)}, State),
     cut(State);
-handle_info({worker, Pid, configured, Result}, #state{worker = Pid} = State) ->
-    tell({configured, Result}, State),
-    {noreply, State};
+handle_info({worker, Pid, configured, Wanted, Result}, #state{worker = Pid, machine = Old} = State) ->
+    {Tag, New} = Wanted,
+    Machine =
+        case Result of
+            ok -> New;
+            {error, _} -> Old
+        end,
+    State1 = State#state{machine = Machine, worker = undefined},
+    case State of
+        #state{wanted = Wanted} ->
+            tell({configured, Tag, Result}, State1),
+            {noreply, State1};
+        _ ->
+            {noreply, configure(State1)}
+    end;
 handle_info({worker, Pid, down, Result}, #state{worker = Pid, output = Output} = State) ->
     case Result of
         ok -> ok;
@@ -169,6 +179,22 @@ handle_info({'EXIT', Pid, Reason}, #state{worker = Pid} = State) when Reason =/=
     cut(State);
 handle_info(_Other, State) ->
     {noreply, State}.
+
+%% What came in between is not lost.
+changed(#state{wanted = {none, _}} = State) -> State;
+changed(State) -> configure(State).
+
+configure(#state{phase = Phase, worker = undefined, vm = Vm, machine = Machine, wanted = {_, New} = Wanted} = State) when
+    Phase =:= up; Phase =:= failed
+->
+    Self = self(),
+    Changes = evum_lab_config:changes(Machine, New),
+    Worker = proc_lib:spawn_link(fun() ->
+        Self ! {worker, self(), configured, Wanted, evum_lab_config:set(Vm, Changes)}
+    end),
+    State#state{worker = Worker};
+configure(State) ->
+    State.
 
 tell(Event, #state{lab = Lab}) ->
     Lab ! {runner, self(), Event},
@@ -201,7 +227,7 @@ bring_up(Runner, Vm, #{boot_timeout := Boot, startup := Commands} = Machine) ->
         case evum:await(Vm, ready, Boot) of
             ok ->
                 Runner ! {worker, self(), phase, configuring},
-                case configure_vm(Vm, Machine, []) of
+                case evum_lab_config:set(Vm, evum_lab_config:all(Machine)) of
                     ok when Commands =:= [] ->
                         ok;
                     ok ->
@@ -230,53 +256,3 @@ commands([Command | Commands], Runner, Vm, #{env := Env, startup_timeout := Time
         {ok, Status, _} -> {error, {command, Command, Status}};
         {error, Reason} -> {error, {command, Command, Reason}}
     end.
-
-configure_vm(Vm, #{sysctl := Settings} = Machine, Gone) ->
-    case set(lists:sort(maps:to_list(Settings)), Vm) of
-        ok ->
-            case evum:config(Vm, config(Machine)) of
-                ok ->
-                    lists:foreach(fun(Route) -> forget_route(Vm, Route) end, Gone);
-                {error, no_machine} = Error ->
-                    Error;
-                {error, Reason} ->
-                    {error, {config, Reason}}
-            end;
-        Error ->
-            Error
-    end.
-
-%% All interfaces are brought up, those without addresses too.
-config(#{interfaces := Interfaces, routes := Routes} = Machine) ->
-    Cards = maps:map(fun(_, Interface) -> maps:remove(mac, Interface) end, Interfaces),
-    maps:merge(maps:with([resolver], Machine), Cards#{routes => Routes}).
-
-set([], _Vm) ->
-    ok;
-set([{Key, Value} | Rest], Vm) ->
-    Path = ["/proc/sys/", path(unicode:characters_to_binary(Key))],
-    case evum:put(Vm, Path, [text(Value), $\n]) of
-        ok -> set(Rest, Vm);
-        {error, no_machine} = Error -> Error;
-        {error, Reason} -> {error, {sysctl, Key, Reason}}
-    end.
-
-%% sysctl(8): dots, or slashes where a name has dots itself.
-path(Key) ->
-    case binary:match(Key, <<"/">>) of
-        nomatch -> binary:replace(Key, <<".">>, <<"/">>, [global]);
-        _ -> Key
-    end.
-
-text(Value) when is_integer(Value) -> integer_to_list(Value);
-text(Value) -> Value.
-
-%% It may have gone with an interface's address.
-forget_route(Vm, Route) ->
-    To =
-        case element(1, Route) of
-            default -> "default";
-            Network -> Network
-        end,
-    _ = evum:cmd(Vm, ["ip", "route", "del", To]),
-    ok.

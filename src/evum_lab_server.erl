@@ -42,6 +42,9 @@
     %% why it failed or ended
     reason = none :: term(),
     lines = [] :: [binary()],
+    %% what it is told to set, and why that failed
+    configuring = none :: none | reference(),
+    refused = none :: term(),
     %% what is to become of it once it has ended
     next = stay :: stay | start | remove
 }).
@@ -266,9 +269,8 @@ runner({failed, Reason, Lines}, Name, #machine{status = Status} = Machine, State
 runner({complaint, Reason}, Name, _Machine, State) ->
     ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
     State;
-runner({configured, {error, Reason}}, Name, _Machine, State) ->
-    ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
-    tell({machine, Name, {complaint, Reason}}, State);
+runner({configured, Tag, Result}, Name, #machine{configuring = Tag} = Machine, State) ->
+    settle(configured(Result, Name, Machine#machine{configuring = none, refused = none}, State));
 runner({ended, Reason, Lines}, Name, #machine{status = up} = Machine, State) ->
     {Status, Why} =
         case Reason of
@@ -278,6 +280,12 @@ runner({ended, Reason, Lines}, Name, #machine{status = up} = Machine, State) ->
     put_machine(Name, Machine#machine{status = Status, reason = Why, lines = Lines}, State);
 runner(_Event, _Name, _Machine, State) ->
     State.
+
+configured(ok, Name, Machine, State) ->
+    put_machine(Name, Machine, State);
+configured({error, Reason}, Name, Machine, State) ->
+    ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
+    tell({machine, Name, {complaint, Reason}}, put_machine(Name, Machine#machine{refused = Reason}, State)).
 
 %% With all or nothing, the first failure of a start ends all.
 failed(Name, Reason, Lines, #state{phase = starting, lab = #{all_or_nothing := true}} = State) ->
@@ -507,33 +515,38 @@ set(Segment, Port, Setting, #state{net = Net} = State) ->
 
 %% No machine is on its way: that is what was waited for.
 settle(#state{machines = Machines, waiting = Waiting, phase = Phase} = State) when Phase =/= stopping ->
-    Busy = [N || {N, #machine{status = S, next = Next}} <- maps:to_list(Machines), is_busy(S) orelse Next =/= stay],
-    case Busy of
-        [] ->
+    case lists:any(fun is_busy/1, maps:values(Machines)) of
+        false ->
             lists:foreach(fun({From, Which}) -> gen_server:reply(From, verdict(Which, State)) end, Waiting),
             State1 = State#state{waiting = [], phase = running},
             case Phase of
                 starting -> tell(settled, State1);
                 running -> State1
             end;
-        _ ->
+        true ->
             State
     end;
 settle(State) ->
     State.
 
-is_busy(Status) -> lists:member(Status, [waiting, starting, stopping]).
+is_busy(#machine{status = Status, next = Next, configuring = Tag}) ->
+    lists:member(Status, [waiting, starting, stopping]) orelse Next =/= stay orelse Tag =/= none.
 
 verdict(Which, #state{machines = Machines}) ->
-    Failed = [
-        problem(Name, Reason, Lines)
-     || {Name, #machine{status = failed, reason = Reason, lines = Lines}} <- lists:sort(maps:to_list(Machines)),
-        Which =:= all orelse lists:member(Name, Which)
+    Problems = [
+        Problem
+     || {Name, Machine} <- lists:sort(maps:to_list(Machines)),
+        Which =:= all orelse lists:member(Name, Which),
+        Problem <- problems(Name, Machine)
     ],
-    case Failed of
+    case Problems of
         [] -> ok;
-        _ -> {error, Failed}
+        _ -> {error, Problems}
     end.
+
+problems(Name, #machine{status = Status, reason = Reason, lines = Lines, refused = Refused}) ->
+    [problem(Name, Reason, Lines) || Status =:= failed] ++
+        [{{machine, Name}, {configure, Refused}} || Refused =/= none].
 
 %%% Change --------------------------------------------------------------------
 
@@ -600,13 +613,15 @@ do({remove_machine, Name}, _Lab, #state{machines = Machines} = State) ->
     end;
 do({replace_machine, Name, _}, _Lab, State) ->
     restart(Name, State);
-do({configure, Name, New}, #{machines := Old}, #state{machines = Machines} = State) ->
-    #{Name := #{routes := Before}} = Old,
-    #{Name := #machine{runner = Runner}} = Machines,
-    To = [element(1, Route) || Route <- maps:get(routes, New)],
-    Gone = [Route || Route <- Before, not lists:member(element(1, Route), To)],
-    _ = is_pid(Runner) andalso evum_lab_runner:configure(Runner, New, Gone),
-    State;
+do({Kind, Name, New}, _Lab, #state{machines = Machines} = State) when Kind =:= configure; Kind =:= note_machine ->
+    case Machines of
+        #{Name := #machine{runner = Runner} = Machine} when is_pid(Runner) ->
+            Tag = make_ref(),
+            evum_lab_runner:configure(Runner, New, Tag),
+            put_machine(Name, Machine#machine{configuring = Tag}, State);
+        #{} ->
+            State
+    end;
 do({replace_switch, Name, _}, _Lab, #state{machines = Machines, net = Net} = State) ->
     Of = [N || {N, #machine{homes = Homes}} <- maps:to_list(Machines), lists:member({switch, Name}, maps:values(Homes))],
     State1 = State#state{net = evum_lab_net:close({switch, Name}, Net)},

@@ -160,6 +160,7 @@
         | {no_room, Pool :: term()}
         | no_link
         | {start, Reason :: term(), Console :: [binary()]}
+        | {configure, Reason :: term()}
         | {unreadable, Posix :: atom()}
         | {line, Line :: pos_integer(), Text :: binary()}
         | term()}.

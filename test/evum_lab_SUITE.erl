@@ -23,6 +23,9 @@
     power/1,
     add_and_remove/1,
     fewest_steps/1,
+    what_scripts_have_set/1,
+    refused_settings/1,
+    changed_while_it_starts/1,
     moved_cable/1,
     two_switches/1,
     switches_in_line/1,
@@ -59,6 +62,9 @@ groups() ->
             power,
             add_and_remove,
             fewest_steps,
+            what_scripts_have_set,
+            refused_settings,
+            changed_while_it_starts,
             moved_cable,
             two_switches,
             switches_in_line,
@@ -409,7 +415,7 @@ fewest_steps(Config) ->
     ?assertEqual(Vms, [evum_lab:machine(Lab, Name) || Name <- [a, b, c]]),
     ?assertMatch([{add_link, _}, {configure, <<"c">>}, {add_machine, <<"d">>}], steps()),
     ?assert(reaches(Lab, d, "a")),
-    _ = evum_test:await(fun() -> cmd(Lab, c, "cat /proc/sys/net/ipv4/ip_forward") =:= {0, <<"1\n">>} end),
+    ?assertEqual({0, <<"1\n">>}, cmd(Lab, c, "cat /proc/sys/net/ipv4/ip_forward")),
     ok = evum_lab:apply(Lab, Description#{machines := Machines#{c => #{mem => 48}}}),
     Now = [evum_lab:machine(Lab, Name) || Name <- [a, b, c]],
     ?assertEqual(lists:droplast(Vms), lists:droplast(Now)),
@@ -422,6 +428,78 @@ steps() ->
         {evum_lab, _, {step, Step}} -> [Step | steps()];
         {evum_lab, _, _} -> steps()
     after 0 -> []
+    end.
+
+%% Addresses and routes that the description does not tell of are left alone, those that
+%% it does tell of change.
+what_scripts_have_set(Config) ->
+    Script = [
+        "ip addr add 192.168.1.1/24 dev eth0",
+        "ip route add 192.168.2.0/24 via 192.168.1.2",
+        "ip route replace default via 192.168.1.3"
+    ],
+    A = #{startup => Script, interfaces => #{eth0 => [], eth1 => ["10.0.0.1/24"]}},
+    Description = #{
+        machines => #{a => A, b => #{startup => "ip addr add 192.168.1.2/24 dev eth0"}},
+        links => [{{a, eth0}, {b, eth0}}, {{a, eth1}, {b, eth1}}],
+        defaults => defaults(Config)
+    },
+    Lab = start(Description),
+    Set = "echo $(ip -o -4 addr show scope global | sed 's/.*inet //; s/ .*//') $(ip route | sed 's/ dev.*//')",
+    ?assertEqual(
+        {0, <<"192.168.1.1/24 10.0.0.1/24 default via 192.168.1.3 10.0.0.0/24 192.168.1.0/24 192.168.2.0/24 via 192.168.1.2\n">>},
+        cmd(Lab, a, Set)
+    ),
+    ok = evum_lab:apply(Lab, Description#{
+        machines := #{
+            a => A#{sysctl => #{"net.ipv4.ip_forward" => 1}, interfaces => #{eth0 => [], eth1 => ["10.0.7.1/24"]}},
+            b => #{startup => "ip addr add 192.168.1.2/24 dev eth0", sysctl => #{"net.ipv4.ip_forward" => 1}}
+        }
+    }),
+    ?assertEqual(
+        {0, <<"192.168.1.1/24 10.0.7.1/24 default via 192.168.1.3 10.0.7.0/24 192.168.1.0/24 192.168.2.0/24 via 192.168.1.2\n">>},
+        cmd(Lab, a, Set)
+    ),
+    [?assertEqual({0, <<"1\n">>}, cmd(Lab, Name, "cat /proc/sys/net/ipv4/ip_forward")) || Name <- [a, b]],
+    ?assert(reaches(Lab, b, "192.168.1.1")).
+
+%% What a machine does not take is told, by its name; the next time it is tried again.
+refused_settings(Config) ->
+    #{machines := Machines} = Description = triangle(Config),
+    Lab = start(Description),
+    With = fun(B, C) -> Description#{machines := Machines#{b => #{sysctl => B}, c => #{sysctl => C}}} end,
+    Good = #{"net.ipv4.ip_forward" => 1},
+    {error, [Problem]} = evum_lab:apply(Lab, With(#{"net.no.such" => 1}, Good)),
+    ?assertEqual({{machine, <<"b">>}, {configure, {sysctl, "net.no.such", enoent}}}, Problem),
+    ?assertMatch({_, _}, binary:match(unicode:characters_to_binary(evum_lab_problem:format(Problem)), <<"net.no.such">>)),
+    ?assertEqual([up, up, up], [status(Lab, Name) || Name <- [a, b, c]]),
+    ?assertEqual({0, <<"1\n">>}, cmd(Lab, c, "cat /proc/sys/net/ipv4/ip_forward")),
+    ok = evum_lab:apply(Lab, With(Good, Good)),
+    ?assertEqual({0, <<"1\n">>}, cmd(Lab, b, "cat /proc/sys/net/ipv4/ip_forward")).
+
+%% It is set once the machine is up, and answered then.
+changed_while_it_starts(Config) ->
+    #{machines := Machines} = Triangle = triangle(Config),
+    A = #{startup => "until test -e /go; do sleep 0.1; done"},
+    Description = Triangle#{name => net, machines := Machines#{a => A}},
+    Self = self(),
+    Run = fun(Fun) -> spawn_link(fun() -> Self ! {self(), Fun()} end) end,
+    Starter = Run(fun() -> evum_lab:start(Description, #{progress => Self}) end),
+    told({machine, <<"a">>, commands}),
+    Changer = Run(fun() ->
+        evum_lab:apply(net, Description#{machines := Machines#{a => A#{sysctl => #{"net.ipv4.ip_forward" => 1}}}})
+    end),
+    told({step, {configure, <<"a">>}}),
+    {ok, Vm} = evum_lab:machine(net, a),
+    ok = evum:put(Vm, "/go", ""),
+    receive {Changer, Changed} -> ?assertEqual(ok, Changed) after 60000 -> error(timeout) end,
+    receive {Starter, Started} -> ?assertMatch({ok, _}, Started) after 60000 -> error(timeout) end,
+    ?assertEqual({0, <<"1\n">>}, cmd(net, a, "cat /proc/sys/net/ipv4/ip_forward")).
+
+told(What) ->
+    receive
+        {evum_lab, _, What} -> ok
+    after 60000 -> error({not_told, What})
     end.
 
 %% From the wire to the switch, which takes a new start; the address is as before.
