@@ -257,6 +257,8 @@ ping_all(Lab, Io) ->
                 true -> ?FAILED;
                 false -> 0
             end;
+        {error, nothing_to_ping} ->
+            evum_cli_io:failed(Io, "nothing to ping: no other machine that runs has an address", []);
         {error, Reason} ->
             done({error, Reason}, Io)
     end.

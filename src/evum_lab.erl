@@ -332,17 +332,29 @@ restart(Lab, Name) ->
 %% of an earlier partition. Machines that are in no group reach all.
 %%
 %% Where two have ports at the same switch or wire, no frame passes; on longer ways,
-%% by routers or through other switches, none of IP or ARP, from and to the addresses that the lab
-%% knows, those that are planned or given by `addresses'.
+%% by routers or through other switches, none of IP or ARP, from and to their addresses:
+%% those of the description, and those that the machines have when they are parted, or
+%% when they come up later.
 -spec partition(lab(), evum_lab_cut:partition()) ->
     ok | {error, no_lab | stopping | {no_machine, term()} | {bad_option, partition, term()}}.
 partition(Lab, Partition) ->
-    call(Lab, {partition, Partition}).
+    case running(Lab) of
+        {ok, Vms, #{machines := Machines} = Spec} ->
+            case evum_lab_cut:cuts(Partition, maps:keys(Machines)) of
+                {ok, Cuts} ->
+                    Named = lists:append([From ++ To || {From, To} <- Cuts]),
+                    call(Lab, {partition, Partition, evum_lab_ask:addresses(maps:with(Named, Vms), Spec)});
+                {error, _} = Error ->
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
+    end.
 
 %% @doc End a partition.
 -spec heal(lab()) -> ok | {error, no_lab | stopping}.
 heal(Lab) ->
-    call(Lab, {partition, []}).
+    call(Lab, {partition, [], #{}}).
 
 %% @doc Have things happen at their time: `[{at, 5000, {partition, [[a], [b]]}},
 %% {at, 9000, heal}, {every, 1000, fun(Lab) -> ... end}]', times in ms from now. The
@@ -358,15 +370,23 @@ play(Lab, Steps) ->
     end.
 
 %% @doc Which machine reaches which: each that runs pings an address of each other's; what
-%% was reached, as `#{From => #{To => boolean()}}'. It tries twice, 2 s each. Machines
-%% without an address that the lab knows are pinged by nobody.
+%% was reached, as `#{From => #{To => boolean()}}'. It tries twice, 2 s each. The machines
+%% are asked for their addresses; those without one are pinged by nobody, and where none
+%% is left there is `nothing_to_ping'.
 -spec ping_all(lab()) ->
-    {ok, #{evum_lab_spec:name() => #{evum_lab_spec:name() => boolean()}}} | {error, no_lab | stopping}.
+    {ok, #{evum_lab_spec:name() => #{evum_lab_spec:name() => boolean()}}}
+    | {error, no_lab | stopping | nothing_to_ping}.
 ping_all(Lab) ->
+    case running(Lab) of
+        {ok, Vms, Spec} -> evum_lab_ping:all(Vms, evum_lab_ask:addresses(Vms, Spec));
+        {error, _} = Error -> Error
+    end.
+
+%% The machines that run, those too of which a command failed, and the description.
+running(Lab) ->
     case {call(Lab, info), call(Lab, description)} of
         {#{machines := Machines}, {ok, _, Spec}} ->
-            Vms = maps:from_list([{Name, Vm} || {Name, #{vm := Vm, status := up}} <- maps:to_list(Machines)]),
-            {ok, evum_lab_ping:all(Vms, Spec)};
+            {ok, maps:from_list([{Name, Vm} || {Name, #{vm := Vm, status := S}} <- maps:to_list(Machines), S =:= up orelse S =:= failed]), Spec};
         {{error, _} = Error, _} ->
             Error;
         {_, {error, _} = Error} ->
@@ -389,8 +409,9 @@ ports(Lab) ->
 graph(Lab, Format) ->
     graph(Lab, Format, #{}).
 
-%% @doc Draw a lab, one that runs or a description: machines with their addresses,
-%% switches, and links with their impairments; machines that do not run are grey.
+%% @doc Draw a lab, one that runs or a description: machines with their addresses, for
+%% which those that run are asked, switches, and links with their impairments; machines
+%% that do not run are grey.
 %% With `rates => true' it takes a second more, in which what passes is measured.
 -spec graph(lab() | description(), evum_lab_graph:format(), #{rates => boolean()}) -> {ok, binary()} | error().
 graph(Lab, Format, Options) when Format =:= dot; Format =:= svg ->
@@ -406,15 +427,17 @@ graph(Lab, Format, Options) when Format =:= dot; Format =:= svg ->
             end
     end.
 
-seen(Lab, Spec, Options) ->
-    Down =
-        case call(Lab, info) of
-            #{machines := Machines} -> [Name || {Name, #{status := Status}} <- maps:to_list(Machines), Status =/= up];
-            {error, _} -> []
+seen(Lab, #{machines := Machines} = Spec, Options) ->
+    Seen =
+        case running(Lab) of
+            {ok, Vms, _} ->
+                #{down => maps:keys(Machines) -- maps:keys(Vms), addresses => evum_lab_ask:addresses(Vms, Spec)};
+            {error, _} ->
+                #{}
         end,
     case {maps:get(rates, Options, false), ports(Lab)} of
-        {true, {ok, Ports}} -> #{down => Down, rates => evum_lab_rates:measure(Ports, Spec)};
-        _ -> #{down => Down}
+        {true, {ok, Ports}} -> Seen#{rates => evum_lab_rates:measure(Ports, Spec)};
+        _ -> Seen
     end.
 
 %%% Shapes: descriptions for start/1 -------------------------------------------

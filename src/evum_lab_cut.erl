@@ -51,13 +51,13 @@ is_cut(From, To, Cuts) ->
     lists:any(fun({F, T}) -> lists:member(From, F) andalso lists:member(To, T) end, Cuts).
 
 %% @doc What tells packets that have come a longer way, by routers or other
-%% switches: a filter of pcap-filter(7) over the addresses that the lab knows.
--spec filter([cut()], evum_lab_spec:lab()) -> none | binary().
-filter(Cuts, Lab) ->
+%% switches: a filter of pcap-filter(7) over the machines' addresses.
+-spec filter([cut()], evum_lab_ask:addresses()) -> none | binary().
+filter(Cuts, Known) ->
     Terms = [
         ["(", hosts("src", From), " and ", hosts("dst", To), ")"]
      || {FromNames, ToNames} <- Cuts,
-        {From, To} <- [{addresses(FromNames, Lab), addresses(ToNames, Lab)}],
+        {From, To} <- [{addresses(FromNames, Known), addresses(ToNames, Known)}],
         From =/= [],
         To =/= []
     ],
@@ -69,11 +69,5 @@ filter(Cuts, Lab) ->
 hosts(Side, Addresses) ->
     ["(", lists:join(" or ", [[Side, " host ", Address] || Address <- Addresses]), ")"].
 
-addresses(Names, #{machines := Machines}) ->
-    lists:usort([
-        evum_lab_address:host(Address)
-     || Name <- Names,
-        #{Name := #{interfaces := Interfaces}} <- [Machines],
-        #{addresses := Addresses} <- maps:values(Interfaces),
-        Address <- Addresses
-    ]).
+addresses(Names, Known) ->
+    lists:usort([evum_lab_address:host(Address) || Name <- Names, {_, Address} <- maps:get(Name, Known, [])]).

@@ -7,9 +7,11 @@
 -export_type([format/0, extra/0]).
 
 -type format() :: dot | svg.
-%% Machines that do not run are grey; rates are bits a second, from the first end of a
-%% link to the second and back. So are impairments that differ: `50 ms / -'.
+%% Addresses are those of the description where none are given; machines that do not run
+%% are grey; rates are bits a second, from the first end of a link to the second and back.
+%% So are impairments that differ: `50 ms / -'.
 -type extra() :: #{
+    addresses => evum_lab_ask:addresses(),
     down => [evum_lab_spec:name()],
     rates => #{Ends :: {evum_lab_spec:link_end(), evum_lab_spec:link_end()} => {Forth :: number(), Back :: number()}}
 }.
@@ -23,8 +25,14 @@
 
 %% @doc Draw it, as UTF-8.
 -spec draw(format(), evum_lab_spec:lab(), extra()) -> binary().
-draw(dot, Lab, Extra) -> unicode:characters_to_binary(dot(Lab, Extra));
-draw(svg, Lab, Extra) -> unicode:characters_to_binary(svg(Lab, Extra)).
+draw(Format, Lab, Extra) ->
+    All = Extra#{addresses => maps:merge(evum_lab_ask:described(Lab), maps:get(addresses, Extra, #{}))},
+    unicode:characters_to_binary(
+        case Format of
+            dot -> dot(Lab, All);
+            svg -> svg(Lab, All)
+        end
+    ).
 
 boxes(#{machines := Machines, switches := Switches}) ->
     [{machine, Name} || Name <- lists:sort(maps:keys(Machines))] ++
@@ -37,11 +45,10 @@ node_of({Machine, _}) -> {machine, Machine};
 node_of(Switch) -> {switch, Switch}.
 
 %% The lines of a node: its name, and the addresses of its interfaces.
-lines({switch, Name}, _Lab) ->
+lines({switch, Name}, _Extra) ->
     [Name];
-lines({machine, Name}, #{machines := Machines}) ->
-    #{Name := #{interfaces := Interfaces}} = Machines,
-    [Name | [[Interface, $\s, Address] || {Interface, #{addresses := As}} <- evum_lab_interface:sorted(Interfaces), Address <- As]].
+lines({machine, Name}, #{addresses := Addresses}) ->
+    [Name | [[Interface, $\s, Address] || {Interface, Address} <- maps:get(Name, Addresses)]].
 
 end_label({_, Interface}) -> Interface;
 end_label(_) -> "".
@@ -76,19 +83,19 @@ dot(Lab, Extra) ->
     [
         "graph ", quoted(name(Lab)), " {\n",
         "    node [fontname=\"sans-serif\", fontsize=11]; edge [fontname=\"sans-serif\", fontsize=9];\n",
-        [dot_node(Node, Lab, Extra) || Node <- boxes(Lab)],
+        [dot_node(Node, Extra) || Node <- boxes(Lab)],
         [dot_edge(Edge, Extra) || Edge <- edges(Lab)],
         "}\n"
     ].
 
-dot_node({Kind, _} = Node, Lab, Extra) ->
+dot_node({Kind, _} = Node, Extra) ->
     Shape =
         case Kind of
             machine -> "box";
             switch -> "ellipse"
         end,
     Colour = [", color=grey, fontcolor=grey" || is_down(Node, Extra)],
-    ["    ", dot_id(Node), " [shape=", Shape, ", label=", quoted(lists:join("\n", lines(Node, Lab))), Colour, "];\n"].
+    ["    ", dot_id(Node), " [shape=", Shape, ", label=", quoted(lists:join("\n", lines(Node, Extra))), Colour, "];\n"].
 
 dot_edge({A, B, #{ends := {EndA, EndB}, up := Up} = Link}, Extra) ->
     [
@@ -131,7 +138,7 @@ svg(Lab, Extra) ->
         ),
         "<title>", escaped(name(Lab)), "</title>\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
         [svg_edge(Edge, Places, Extra) || Edge <- Edges],
-        [svg_node(Node, maps:get(Node, Places), Lab, Extra) || Node <- Nodes],
+        [svg_node(Node, maps:get(Node, Places), Extra) || Node <- Nodes],
         "</svg>\n"
     ].
 
@@ -140,8 +147,8 @@ extent([]) ->
 extent(Places) ->
     {round(lists:max([X || {X, _} <- Places]) + ?MARGIN), round(lists:max([Y || {_, Y} <- Places]) + ?MARGIN)}.
 
-svg_node({Kind, _} = Node, {X, Y}, Lab, Extra) ->
-    [Name | Others] = lines(Node, Lab),
+svg_node({Kind, _} = Node, {X, Y}, Extra) ->
+    [Name | Others] = lines(Node, Extra),
     Colour =
         case is_down(Node, Extra) of
             true -> "grey";

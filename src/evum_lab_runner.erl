@@ -1,7 +1,7 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc One machine of a lab: starts it, sets it up ({@link evum_lab_config}), runs its
-%% commands, and watches over it. It is the owner of the machine's console, of which it keeps the last
-%% lines. The machine is linked to it, and ends with it.
+%% commands, and watches over it. It is the owner of the machine's console, of which it
+%% keeps the last lines. The machine is linked to it, and ends with it.
 %%
 %% The lab's process, which it is linked to, is told of each step:
 %% `{runner, Pid, Event}'.

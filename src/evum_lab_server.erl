@@ -59,6 +59,8 @@
     net :: evum_lab_net:net(),
     machines = #{} :: #{name() => #machine{}},
     cuts = [] :: [evum_lab_cut:cut()],
+    %% what machines that were parted have said
+    addresses = #{} :: evum_lab_ask:addresses(),
     phase = starting :: starting | running | stopping | ended,
     %% monitors who waits for the start
     starter :: reference(),
@@ -161,9 +163,9 @@ handle_call({boot, Name, How}, From, #state{machines = Machines} = State) ->
         #{} ->
             {reply, {error, {no_machine, Name}}, State}
     end;
-handle_call({partition, Partition}, _From, #state{machines = Machines} = State) ->
+handle_call({partition, Partition, Addresses}, _From, #state{machines = Machines} = State) ->
     case evum_lab_cut:cuts(Partition, maps:keys(Machines)) of
-        {ok, Cuts} -> {reply, ok, plug(State#state{cuts = Cuts})};
+        {ok, Cuts} -> {reply, ok, plug(State#state{cuts = Cuts, addresses = Addresses})};
         {error, _} = Error -> {reply, Error, State}
     end;
 handle_call({play, Steps}, _From, #state{name = Name} = State) ->
@@ -189,6 +191,8 @@ handle_info({runner, Pid, Event}, State) ->
     end;
 handle_info({evum_switch, Pid, What}, #state{net = Net} = State) ->
     {noreply, plug(State#state{net = evum_lab_net:event(Pid, What, Net)})};
+handle_info({addresses, Asked}, #state{addresses = Addresses} = State) ->
+    {noreply, plug(State#state{addresses = maps:merge(Addresses, Asked)})};
 handle_info({'EXIT', Pid, Reason}, #state{net = Net} = State) ->
     case {find(Pid, State), evum_lab_net:lost(Pid, Net)} of
         {{Name, Machine}, _} ->
@@ -259,13 +263,13 @@ runner({running, Vm, OsPid}, Name, Machine, State) ->
 runner({phase, Phase}, Name, _Machine, State) ->
     tell({machine, Name, Phase}, State);
 runner(up, Name, #machine{status = starting} = Machine, State) ->
-    go_on(tell({machine, Name, up}, put_machine(Name, Machine#machine{status = up}, State)));
+    go_on(ask(Name, tell({machine, Name, up}, put_machine(Name, Machine#machine{status = up}, State))));
 runner({failed, Reason, Lines}, Name, #machine{status = Status} = Machine, State) when
     Status =:= starting; Status =:= up
 ->
     ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
     State1 = put_machine(Name, Machine#machine{status = failed, reason = Reason, lines = Lines}, State),
-    go_on(failed(Name, Reason, Lines, tell({machine, Name, {failed, Reason}}, State1)));
+    go_on(failed(Name, Reason, Lines, ask(Name, tell({machine, Name, {failed, Reason}}, State1))));
 runner({complaint, Reason}, Name, _Machine, State) ->
     ?LOG_WARNING("machine ~ts: ~0tp", [Name, Reason]),
     State;
@@ -279,6 +283,19 @@ runner({ended, Reason, Lines}, Name, #machine{status = up} = Machine, State) ->
         end,
     put_machine(Name, Machine#machine{status = Status, reason = Why, lines = Lines}, State);
 runner(_Event, _Name, _Machine, State) ->
+    State.
+
+%% Its addresses may be others than when the partition was made.
+ask(Name, #state{cuts = [_ | _], machines = Machines, lab = Lab} = State) ->
+    #{Name := #machine{vm = Vm}} = Machines,
+    Self = self(),
+    _ =
+        is_pid(Vm) andalso
+            proc_lib:spawn_link(fun() ->
+                Self ! {addresses, maps:with([Name], evum_lab_ask:addresses(#{Name => Vm}, Lab))}
+            end),
+    State;
+ask(_Name, State) ->
     State.
 
 configured(ok, Name, Machine, State) ->
@@ -448,8 +465,9 @@ plug(#state{machines = Machines} = State) ->
     Set = lists:foldl(fun({_, {Home, Port, Setting}}, Acc) -> set(Home, Port, Setting, Acc) end, State, Ports),
     part([{Home, Name, Port} || {Name, {Home, Port, _}} <- Ports], trunk_ports(Set)).
 
-part(Ports, #state{cuts = Cuts, lab = Lab, net = Net} = State) ->
-    Filter = evum_lab_cut:filter(Cuts, Lab),
+part(Ports, #state{cuts = Cuts, addresses = Addresses, lab = Lab, net = Net} = State) ->
+    Union = fun(_, Described, Asked) -> Described ++ Asked end,
+    Filter = evum_lab_cut:filter(Cuts, maps:merge_with(Union, evum_lab_ask:described(Lab), Addresses)),
     lists:foldl(
         fun(Segment, #state{net = N} = Acc) ->
             There = [{Name, Port} || {Home, Name, Port} <- Ports, Home =:= Segment],

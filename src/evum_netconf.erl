@@ -18,7 +18,7 @@
 %% their family and the one that they have as their source.
 -module(evum_netconf).
 
--export([plan/1, set/3]).
+-export([plan/1, set/3, addresses/2]).
 
 -export_type([config/0, step/0]).
 
@@ -63,6 +63,23 @@ set_until(Deadline, Vm, [Step | Steps]) ->
             {error, Reason};
         {error, Reason} ->
             {error, {key(Step), Reason}}
+    end.
+
+%% @doc The addresses that a machine's interfaces have, whoever set them; of global scope.
+-spec addresses(pid(), timeout()) -> {ok, [{Interface :: binary(), evum_rtnl:address()}]} | {error, term()}.
+addresses(Vm, Timeout) ->
+    Deadline = evum_deadline:new(Timeout),
+    case ask(Vm, evum_rtnl:get_links(), Deadline) of
+        {ok, Links} ->
+            Names = maps:from_list([{Index, Name} || {link, Index, Name} <- Links]),
+            case ask(Vm, evum_rtnl:get_addresses(), Deadline) of
+                {ok, Replies} ->
+                    {ok, [{maps:get(I, Names), Address} || {address, I, Address, _} <- Replies, is_map_key(I, Names)]};
+                {error, _} = Error ->
+                    Error
+            end;
+        {error, _} = Error ->
+            Error
     end.
 
 order({hostname, _}) -> 1;
@@ -240,7 +257,7 @@ do(Vm, {route, To, Gateway, Name}, Deadline) ->
 set_addresses(Vm, Index, Wanted, Deadline) ->
     case ask(Vm, evum_rtnl:get_addresses(), Deadline) of
         {ok, Replies} ->
-            Present = [Address || {address, I, Address} <- Replies, I =:= Index],
+            Present = [Address || {address, I, Address, permanent} <- Replies, I =:= Index],
             ask_all(Vm, [change_address(Index, Change) || Change <- changes(Present, Wanted)], Deadline);
         {error, _} = Error ->
             Error
@@ -279,7 +296,7 @@ is_link_local(_) -> false.
 
 index(Vm, Name, Deadline) ->
     case ask(Vm, evum_rtnl:get_link(Name), Deadline) of
-        {ok, [{link, Index} | _]} -> {ok, Index};
+        {ok, [{link, Index, _} | _]} -> {ok, Index};
         {ok, _} -> {error, bad_agent};
         {error, _} = Error -> Error
     end.

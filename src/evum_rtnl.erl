@@ -8,7 +8,7 @@
 %% sequence of messages.
 -module(evum_rtnl).
 
--export([set_link/3, get_link/1, add_address/3, delete_address/3, get_addresses/0, add_route/3]).
+-export([set_link/3, get_link/1, get_links/0, add_address/3, delete_address/3, get_addresses/0, add_route/3]).
 -export([decode/1]).
 
 -export_type([address/0, reply/0]).
@@ -51,9 +51,9 @@
 
 -type address() :: {inet:ip_address(), PrefixLength :: 0..128}.
 -type reply() ::
-    {link, Index :: integer()}
-    %% global ones that were set by hand
-    | {address, Index :: integer(), address()}
+    {link, Index :: integer(), Name :: binary()}
+    %% global ones; `dynamic': that DHCP or a router's advertisement set
+    | {address, Index :: integer(), address(), permanent | dynamic}
     | done
     | {error, Errno :: non_neg_integer()}
     | other.
@@ -73,6 +73,11 @@ get_link(Name) ->
     message(?GETLINK, ?REQUEST bor ?ACK, 0, [
         ifinfo(0, 0), attribute(?IFLA_IFNAME, <<Name/binary, 0>>)
     ]).
+
+%% @doc Ask for all interfaces.
+-spec get_links() -> binary().
+get_links() ->
+    message(?GETLINK, ?REQUEST bor ?DUMP, 0, ifinfo(0, 0)).
 
 %% @doc Give an interface an address; it can be used at once, whoever else may
 %% have it.
@@ -134,17 +139,21 @@ reply(?NLMSG_ERROR, <<Error:32/native-signed, _/binary>>) ->
     {error, abs(Error)};
 reply(?NLMSG_DONE, _) ->
     done;
-reply(?NEWLINK, <<_:32, Index:32/native-signed, _/binary>>) ->
-    {link, Index};
-reply(?NEWADDR, <<Family, Prefix, Flags, ?SCOPE_UNIVERSE, Index:32/native, Attributes/binary>>) when
-    Flags band ?IFA_F_PERMANENT =/= 0
-->
+reply(?NEWLINK, <<_:32, Index:32/native-signed, _:64, Attributes/binary>>) ->
+    [Name | _] = binary:split(maps:get(?IFLA_IFNAME, attributes(Attributes, #{}), <<>>), <<0>>),
+    {link, Index, Name};
+reply(?NEWADDR, <<Family, Prefix, Flags, ?SCOPE_UNIVERSE, Index:32/native, Attributes/binary>>) ->
     Found = attributes(Attributes, #{}),
+    Lasts =
+        case Flags band ?IFA_F_PERMANENT of
+            0 -> dynamic;
+            _ -> permanent
+        end,
     case {Family, maps:get(?IFA_LOCAL, Found, maps:get(?IFA_ADDRESS, Found, none))} of
-        {2, <<A, B, C, D>>} ->
-            {address, Index, {{A, B, C, D}, Prefix}};
-        {10, <<_:128>> = IP} ->
-            {address, Index, {list_to_tuple([N || <<N:16>> <= IP]), Prefix}};
+        {2, <<A, B, C, D>>} when Prefix =< 32 ->
+            {address, Index, {{A, B, C, D}, Prefix}, Lasts};
+        {10, <<_:128>> = IP} when Prefix =< 128 ->
+            {address, Index, {list_to_tuple([N || <<N:16>> <= IP]), Prefix}, Lasts};
         _ ->
             other
     end;

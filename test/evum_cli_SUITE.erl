@@ -10,7 +10,7 @@
 suite() -> [{timetrap, {minutes, 5}}].
 
 all() ->
-    [machines, exec_status, exec_output, exec_input, exec_is_left, door_closes, wrong_calls, host, completions, labs, lab_names, readme, a_node_of_its_own].
+    [machines, exec_status, exec_output, exec_input, exec_is_left, door_closes, wrong_calls, host, completions, labs, lab_names, guide, readme, a_node_of_its_own].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -222,6 +222,9 @@ labs(Config) ->
     ?assertEqual({0, ""}, evum("down")),
     ?assertEqual({0, ""}, evum("labs")),
     ?assertEqual([], evum:list()),
+    {0, _} = evum("up " ++ Lab("mute.lab", "#{machines => #{a => #{image => tiny}, b => #{image => tiny}}}.")),
+    ?assertEqual({1, "evum: nothing to ping: no other machine that runs has an address"}, evum("ping-all")),
+    ?assertEqual({0, ""}, evum("down")),
     Bad = Lab("bad.lab", "#{machines => #{a => #{image => tiny}}, links => [{{a, eth0}, {b, eth0}}, {{a, eth0}, s}]}."),
     {1, Problems} = evum("check " ++ Bad),
     ?assertEqual({1, Problems}, evum("up " ++ Bad)),
@@ -257,6 +260,21 @@ lab_names(Config) ->
     ?assertMatch({0, "My-Lab " ++ _}, evum("labs")),
     ?assertEqual({0, "there"}, evum("exec My-Lab.pc1 echo there")),
     ?assertEqual({0, ""}, evum("down My-Lab")).
+
+%% Those of the guide about a lab whose addresses are set by its scripts.
+guide(_Config) ->
+    case lists:member(<<"debian">>, [Name || #{name := Name} <- evum_image:list()]) of
+        true ->
+            {0, _} = sh("cd " ++ evum_test:top() ++ " && evum up labs/two-machines"),
+            ?assertEqual({0, ["pc1 pc2", "pc1 - yes", "pc2 yes -"]}, spaced(evum("ping-all"))),
+            {0, Svg} = evum("graph"),
+            ?assertMatch(match, match(Svg, "eth0 10\\.0\\.0\\.2/24")),
+            ?assertEqual({0, ""}, evum("partition pc1 pc2")),
+            ?assertMatch({1, _}, evum("ping-all")),
+            ?assertEqual({0, ""}, evum("down"));
+        false ->
+            {skip, "the image debian is not built: make images"}
+    end.
 
 %% The commands of the README, as they stand there.
 readme(_Config) ->

@@ -7,7 +7,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [everything, failures, there_and_back].
+    [everything, asked_addresses, failures, there_and_back].
 
 suite() ->
     [{timetrap, {minutes, 5}}].
@@ -140,6 +140,60 @@ is_served(Port) ->
         {error, _} ->
             false
     end.
+
+%% No description knows the addresses that scripts and DHCP give: the machines are asked,
+%% to be pinged, drawn, and parted across a router.
+asked_addresses(Config) ->
+    Folder = folder(
+        "asked",
+        [
+            {"lab.conf", "pc1[0]=A\nr[0]=A\nr[1]=B\npc2[0]=B\nmute[0]=B\n"},
+            {"pc1.startup", "ip address add 10.0.1.2/24 dev eth0\nip route add default via 10.0.1.1\n"},
+            {"r.startup", [
+                "ip address add 10.255.0.1/32 dev lo\n",
+                "ip address add 10.0.1.1/24 dev eth0\nip address add 10.0.2.1/24 dev eth1\n"
+            ]},
+            %% as DHCP does
+            {"pc2.startup", [
+                "ip address add 10.0.2.2/24 dev eth0 valid_lft 3600 preferred_lft 3600\n",
+                "ip route add default via 10.0.2.1\n"
+            ]}
+        ],
+        Config
+    ),
+    {ok, Lab} = start(Folder),
+    {ok, #{<<"pc1">> := Row, <<"mute">> := Mute}} = evum_lab:ping_all(Lab),
+    ?assertEqual(#{<<"pc2">> => true, <<"r">> => true}, Row),
+    ?assertEqual([<<"pc1">>, <<"pc2">>, <<"r">>], maps:keys(Mute)),
+    {ok, Dot} = evum_lab:graph(Lab, dot),
+    [
+        ?assertMatch({Label, {_, _}}, {Label, binary:match(Dot, Label)})
+     || Label <- [
+            <<"label=\"r\\neth0 10.0.1.1/24\\neth1 10.0.2.1/24\\nlo 10.255.0.1/32\"">>,
+            <<"label=\"pc2\\neth0 10.0.2.2/24\"">>,
+            <<"label=\"mute\"">>
+        ]
+    ],
+    Reaches = fun(From, To) ->
+        {ok, #{From := #{To := Is}}} = evum_lab:ping_all(Lab),
+        Is
+    end,
+    ok = evum_lab:partition(Lab, [[pc1], [pc2]]),
+    ?assertNot(Reaches(<<"pc1">>, <<"pc2">>)),
+    ?assert(Reaches(<<"pc1">>, <<"r">>)),
+    %% another address, once it is up again
+    ok = file:write_file(filename:join(Folder, "pc2.startup"), [
+        "ip address add 10.0.2.3/24 dev eth0\nip route add default via 10.0.2.1\n"
+    ]),
+    {ok, Changed} = evum_lab:load(Folder),
+    #{machines := Machines} = Changed,
+    ok = evum_lab:apply(Lab, Changed),
+    ?assertEqual(<<"10.0.2.3">>, said(Lab, pc2, "ip -4 -o address show eth0 | sed 's/.*inet //; s,/.*,,'")),
+    evum_test:await(fun() -> not Reaches(<<"pc1">>, <<"pc2">>) end),
+    ok = evum_lab:heal(Lab),
+    ?assert(Reaches(<<"pc1">>, <<"pc2">>)),
+    [ok = evum_lab:kill(Lab, Name) || Name <- maps:keys(Machines), Name =/= <<"pc1">>],
+    ?assertEqual({error, nothing_to_ping}, evum_lab:ping_all(Lab)).
 
 %% A script that fails is told of, with its last words; all else runs, the machine's
 %% other scripts too.

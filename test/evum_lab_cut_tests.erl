@@ -39,7 +39,7 @@ filter_test() ->
     }),
     Filter = fun(Partition) ->
         {ok, Cuts} = evum_lab_cut:cuts(Partition, [<<"a">>, <<"b">>, <<"c">>]),
-        evum_lab_cut:filter(Cuts, Lab)
+        evum_lab_cut:filter(Cuts, evum_lab_ask:described(Lab))
     end,
     ?assertEqual(none, Filter([])),
     ?assertEqual(none, Filter([[a], [c]])),

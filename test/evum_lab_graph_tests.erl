@@ -37,6 +37,16 @@ dot_test() ->
         ]
     ].
 
+%% What a machine says goes before what is written of it.
+asked_test() ->
+    Extra = (extra())#{addresses => #{<<"r1">> => [{<<"eth0">>, <<"10.0.0.7/24">>}], <<"r2">> => [{<<"lo\"">>, <<"10.0.0.8/24">>}]}},
+    Dot = evum_lab_graph:draw(dot, lab(), Extra),
+    [
+        ?assertMatch({Line, {_, _}}, {Line, binary:match(Dot, Line)})
+     || Line <- [<<"label=\"r1\\neth0 10.0.0.7/24\"]">>, <<"label=\"r2\\nlo\\\" 10.0.0.8/24\"]">>, <<"label=\"pc\",">>]
+    ],
+    ?assert(lists:member("eth0 10.0.0.7/24", texts(evum_lab_graph:draw(svg, lab(), Extra)))).
+
 %% Graphviz takes it, where there is one.
 graphviz_test_() ->
     case os:find_executable("dot") of

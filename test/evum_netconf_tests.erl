@@ -71,6 +71,38 @@ replies_test() ->
     ?assertEqual(error, evum_rtnl:decode(<<Ack/binary, 1>>)),
     ?assertEqual(error, evum_rtnl:decode(<<8:32/little, 0:96>>)).
 
+%% An interface with an address of its own, one by DHCP, and one of the link's only; sizes
+%% that no address has.
+addresses_test() ->
+    Attribute = fun(Type, Value) -> <<(4 + byte_size(Value)):16/little, Type:16/little, Value/binary, 0:(-byte_size(Value) band 3 * 8)>> end,
+    Message = fun(Type, Body) -> <<(16 + byte_size(Body)):32/little, Type:16/little, 0:80, Body/binary>> end,
+    Address = fun(Family, Prefix, Flags, Scope, IP) ->
+        Message(20, <<Family, Prefix, Flags, Scope, 2:32/little, (Attribute(1, IP))/binary>>)
+    end,
+    Link = Message(16, <<0:32, 2:32/little, 0:64, (Attribute(4, <<1400:32/little>>))/binary, (Attribute(3, <<"eth0", 0>>))/binary>>),
+    ?assertEqual(
+        {ok, [
+            {link, 2, <<"eth0">>},
+            {address, 2, {{10, 0, 0, 1}, 24}, permanent},
+            {address, 2, {{16#fd00, 0, 0, 0, 0, 0, 0, 1}, 64}, dynamic},
+            other,
+            other,
+            other,
+            done
+        ]},
+        evum_rtnl:decode(
+            iolist_to_binary([
+                Link,
+                Address(2, 24, 16#80, 0, <<10, 0, 0, 1>>),
+                Address(10, 64, 0, 0, <<16#fd00:16, 0:96, 1:16>>),
+                Address(10, 64, 16#80, 253, <<16#fe80:16, 0:96, 1:16>>),
+                Address(2, 33, 0, 0, <<10, 0, 0, 1>>),
+                Address(10, 129, 0, 0, <<16#fd00:16, 0:96, 1:16>>),
+                Message(3, <<0:32>>)
+            ])
+        )
+    ).
+
 any_replies_test_() ->
     {timeout, 60, ?_assert(proper:quickcheck(prop_any(), [{to_file, user}, {numtests, 1000}]))}.
 
