@@ -291,8 +291,10 @@ lab(Names, #{statements := Statements, domains := Domains, uplink := Uplink} = C
             machines => maps:from_list([{Name, machine(Name, Context)} || Name <- Names]),
             switches => Switches,
             links => lists:usort(Links),
-            %% A script that fails is no reason to do without the others.
-            all_or_nothing => false
+            %% A script that fails is no reason to do without the others, nor without those
+            %% that start later: lab.dep tells of an order only.
+            all_or_nothing => false,
+            depends_on => runs
         }
     ).
 

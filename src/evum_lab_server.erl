@@ -418,11 +418,11 @@ trunks(#state{lab = #{links := Links}, net = Net} = State) ->
 
 start_next(#state{phase = stopping} = State) ->
     State;
-start_next(#state{machines = Machines, lab = #{machines := Specs}, room = Room} = State) ->
+start_next(#state{machines = Machines, lab = #{machines := Specs, depends_on := On}, room = Room} = State) ->
     Statuses = maps:map(
-        fun(Name, #machine{status = Status}) ->
+        fun(Name, Machine) ->
             #{depends := Depends} = maps:get(Name, Specs, #{depends => []}),
-            {Status, Depends}
+            {to_others(Machine, On), Depends}
         end,
         Machines
     ),
@@ -433,6 +433,10 @@ start_next(#state{machines = Machines, lab = #{machines := Specs}, room = Room} 
             State1 = lists:foldl(fun start_machine/2, State, Start),
             start_next(lists:foldl(fun hopeless/2, State1, Hopeless))
     end.
+
+%% A machine's status for those that wait for it.
+to_others(#machine{status = failed, reason = {startup, _, _, _}, vm = Vm}, runs) when is_pid(Vm) -> up;
+to_others(#machine{status = Status}, _On) -> Status.
 
 hopeless({Name, On}, #state{machines = Machines} = State) ->
     #{Name := Machine} = Machines,

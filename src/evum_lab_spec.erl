@@ -30,6 +30,9 @@
 %%   `net.ipv6.conf.all.forwarding', at 1. Default: `none'</td></tr>
 %% <tr><td>`all_or_nothing'</td><td>whether a machine that does not start ends the
 %%   lab's start, and all that runs of it. Default: `true'</td></tr>
+%% <tr><td>`depends_on'</td><td>what machines wait for that `depends' names: `up', or
+%%   `runs', also one of which a command of `startup' failed, as in a folder of
+%%   Kathará's. Default: `up'</td></tr>
 %% <tr><td>`seed'</td><td>of all that is random in the lab, an integer from 0 to 2^32 - 1:
 %%   links with impairments do the same with the same frames in each run, and each time
 %%   that a machine starts, whatever starts first. Default: a random one, which {@link
@@ -51,7 +54,7 @@
 %% <tr><td>`shutdown'</td><td>the same, before the machine is stopped; what fails
 %%   then is only told</td></tr>
 %% <tr><td>`env'</td><td>variables for these commands, a map</td></tr>
-%% <tr><td>`depends'</td><td>machines that have to be up first</td></tr>
+%% <tr><td>`depends'</td><td>machines that have to be up first, see `depends_on'</td></tr>
 %% <tr><td>`boot_timeout'</td><td>ms until the machine's agent answers. Default:
 %%   60000</td></tr>
 %% <tr><td>`startup_timeout'</td><td>ms that each command of `startup' and
@@ -127,6 +130,7 @@
     addressing := [{ipv4 | ipv6, unicode:chardata()}],
     routing := none | static,
     all_or_nothing := boolean(),
+    depends_on := up | runs,
     seed := random | non_neg_integer()
 }.
 %% A collision domain: the switches that are joined by links, or the two ends of
@@ -184,7 +188,7 @@ parse(Given, Kept) ->
 %% the rest: one that looks for more need not wait until that is put right.
 -spec partly(term(), evum_lab_address:kept()) -> {lab(), [problem()]}.
 partly(Given, Kept) when is_map(Given) ->
-    Keys = [name, machines, defaults, switches, links, addressing, routing, all_or_nothing, seed],
+    Keys = [name, machines, defaults, switches, links, addressing, routing, all_or_nothing, depends_on, seed],
     Unknown = [{lab, {bad_option, K, V}} || {K, V} <- maps:to_list(maps:without(Keys, Given))],
     {Name, P1} = lab_name(maps:get(name, Given, none)),
     {Defaults, P2} = defaults(maps:get(defaults, Given, #{})),
@@ -204,10 +208,10 @@ partly(Given, Kept) when is_map(Given) ->
     {Addressing, P9} = addressing(maps:get(addressing, Given, none)),
     P10 = [
         {lab, {bad_option, K, V}}
-     || {K, V} <- maps:to_list(maps:with([routing, all_or_nothing, seed], Given)), not is_good(K, V)
+     || {K, V} <- maps:to_list(maps:with([routing, all_or_nothing, depends_on, seed], Given)), not is_good(K, V)
     ],
-    Chosen = maps:filter(fun is_good/2, maps:with([routing, all_or_nothing, seed], Given)),
-    Builtin = #{routing => none, all_or_nothing => true, seed => random},
+    Chosen = maps:filter(fun is_good/2, maps:with([routing, all_or_nothing, depends_on, seed], Given)),
+    Builtin = #{routing => none, all_or_nothing => true, depends_on => up, seed => random},
     Lab = maps:merge(maps:merge(Builtin, Chosen), #{
         name =>
             case Long of
@@ -282,6 +286,7 @@ lab_name(Given) ->
 
 is_good(routing, Value) -> Value =:= none orelse Value =:= static;
 is_good(all_or_nothing, Value) -> is_boolean(Value);
+is_good(depends_on, Value) -> Value =:= up orelse Value =:= runs;
 is_good(seed, random) -> true;
 is_good(seed, Seed) -> is_integer(Seed) andalso Seed >= 0 andalso Seed =< ?SEED_MAX.
 

@@ -196,7 +196,7 @@ asked_addresses(Config) ->
     ?assertEqual({error, nothing_to_ping}, evum_lab:ping_all(Lab)).
 
 %% A script that fails is told of, with its last words; all else runs, the machine's
-%% other scripts too.
+%% other scripts too, and those that wait for it.
 failures(Config) ->
     Bad = folder("bad", [{"lab.conf", "a[0]=A\nb[0=B\nc[image]=kathara/p4\n"}, {"lab.dep", "a: nobody\n"}], Config),
     {error, Problems} = evum_lab:check(Bad),
@@ -207,15 +207,16 @@ failures(Config) ->
     Folder = folder(
         "failures",
         [
-            {"lab.conf", "a[0]=A\na[exec]=\"touch /tmp/exec\"\nb[0]=A\n"},
-            {"shared.startup", "test $(hostname) = b\n"},
+            {"lab.conf", "a[0]=A\na[exec]=\"touch /tmp/exec\"\nb[0]=A\nc[0]=A\n"},
+            {"lab.dep", "b: a\nc: b\n"},
+            {"shared.startup", "test $(hostname) != a\n"},
             {"a.startup", "touch /tmp/own\necho the end is near\nexit 3\n"}
         ],
         Config
     ),
     {ok, Lab} = start(Folder),
-    #{machines := #{<<"a">> := A, <<"b">> := B}} = evum_lab:info(Lab),
-    ?assertMatch(#{status := up}, B),
+    #{machines := #{<<"a">> := A, <<"b">> := B, <<"c">> := C}} = evum_lab:info(Lab),
+    [?assertMatch(#{status := up}, Other) || Other <- [B, C]],
     ?assertMatch(#{status := failed, reason := {startup, _, 3, _}}, A),
     #{reason := {startup, _, 3, Output}} = A,
     ?assertMatch({match, _}, re:run(Output, "the end is near")),

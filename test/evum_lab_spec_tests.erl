@@ -128,12 +128,14 @@ all_at_once_test() ->
             bad
         ],
         addressing => {ipv4, "everything"},
-        all_or_nothing => perhaps
+        all_or_nothing => perhaps,
+        depends_on => luck
     }),
     Expected = [
         {lab, {bad_option, typo, 1}},
         {lab, {bad_option, addressing, {ipv4, "everything"}}},
         {lab, {bad_option, all_or_nothing, perhaps}},
+        {lab, {bad_option, depends_on, luck}},
         {lab, {cycle, [<<"r1">>, <<"r3">>, <<"r1">>]}},
         {{machine, <<"r1">>}, duplicate},
         {{machine, <<"r1">>}, {bad_option, colour, red}},
