@@ -117,6 +117,9 @@ report(Io, Up) ->
         {evum_lab, _, {machine, Name, {failed, _}}} ->
             _ = evum_cli_io:err(Io, io_lib:format("\r~ts failed~n", [Name]), 0),
             report(Io, Up);
+        {evum_lab, _, {problem, {switch, Name}, _}} ->
+            _ = evum_cli_io:err(Io, io_lib:format("\r~ts failed~n", [Name]), 0),
+            report(Io, Up);
         {Pid, stop} ->
             _ = Up > 0 andalso evum_cli_io:err(Io, "\n", 0),
             Pid ! {self(), stopped};
@@ -124,9 +127,9 @@ report(Io, Up) ->
             report(Io, Up)
     end.
 
-failures(#{machines := Machines}, Io) ->
+failures(#{machines := Machines, problems := Problems}, Io) ->
     problems(
-        [
+        Problems ++ [
             {{machine, Name}, {start, Reason, maps:get(console, Machine, [])}}
          || {Name, #{status := failed, reason := Reason} = Machine} <- maps:to_list(Machines)
         ],

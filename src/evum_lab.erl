@@ -28,10 +28,10 @@
 -type machine_name() :: atom() | unicode:chardata().
 %% Who gets `{evum_lab, Name, What}' with each step of the lab's: What is `{seed,
 %% Seed}' first, `{machine, Machine, starting | booting | configuring | commands | up | {failed,
-%% Reason} | down | removed}', `{step, Step}' of a change, `{problem, Switch,
-%% Reason}', `{switch_died, Switch, Reason}', `settled' once the start is over.
-%% `line': a line on the shell's terminal shows how many machines are up, below the
-%% seed.
+%% Reason} | down | removed}', `{step, Step}' of a change, `{problem, Which, Reason}' and
+%% `{switch_died, Which, Reason}', where Which is `{switch, Name}' or `{wire, End, End}',
+%% `settled' once the start is over. `line': a line on the shell's terminal shows how many
+%% machines are up, below the seed.
 -type start_options() :: #{progress => none | line | pid()}.
 -type error() :: {error, no_lab | stopping | [evum_lab_spec:problem(), ...]}.
 
@@ -110,10 +110,10 @@ start(Description) ->
 %% @doc Start a lab. It returns once all machines are up, or have failed: those
 %% problems are `{{machine, Name}, {start, Reason, Lines}}', with the last lines of
 %% the machine's console, and Reason `{startup, Command, Status, Output}' where a
-%% command of its own failed or took too long. Nothing of the lab is left then, but
-%% with `all_or_nothing => false': there the others run, and {@link info/1} tells. Nor
-%% is it where the process that called this ends while it waits; afterwards the lab
-%% lives on without it.
+%% command of its own failed or took too long; or `{{switch, Name}, {start, Reason,
+%% []}}'. Nothing of the lab is left then, but with `all_or_nothing => false': there the
+%% others run, and {@link info/1} tells. Nor is it where the process that called this
+%% ends while it waits; afterwards the lab lives on without it.
 -spec start(description(), start_options()) -> {ok, pid()} | {error, [evum_lab_spec:problem(), ...]}.
 start(Description, Options) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -181,6 +181,9 @@ progress({machine, Name, {failed, Reason}}, Count) ->
 progress({seed, Seed}, Count) ->
     io:format("seed ~b~n", [Seed]),
     Count;
+progress({problem, Segment, Reason}, Count) ->
+    io:format("\r~ts~n", [evum_lab_problem:format(evum_lab_faults:problem(Segment, Reason))]),
+    Count;
 progress(_What, Count) ->
     Count.
 
@@ -203,9 +206,12 @@ list() ->
     end.
 
 %% @doc How a lab fares: `name', `phase' (`starting', `running', `stopping'),
-%% `seed', `switches', how many run, and `machines', each a map of `status'
+%% `seed', `switches', how many run, `problems', those of switches and wires that could
+%% not be started or set, and `machines', each a map of `status'
 %% (`waiting', `starting', `up', `failed', `stopping', `down'), `vm' where it runs,
-%% and where it failed or ended `reason' and `console', the last lines.
+%% and where it failed or ended `reason' and `console', the last lines. Machines at a
+%% switch that is not there fail with `{switch, Name, Reason}'; {@link boot/2} tries both
+%% again.
 -spec info(lab()) -> map() | {error, no_lab}.
 info(Lab) ->
     call(Lab, info).

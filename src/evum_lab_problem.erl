@@ -63,6 +63,12 @@ start_reason({startup, Command, Status, Output}) ->
 start_reason({depends, On}) -> ["depends on ", On, ", which does not run"];
 start_reason({memory, Needed, Available}) -> io_lib:format("needs ~b MiB of memory, ~b are left", [Needed, Available]);
 start_reason({boot, timeout}) -> "did not boot in time";
+start_reason({switch, Name, Reason}) -> [thing({switch, Name}), ": ", start_reason(Reason)];
+start_reason({link, Ends, Reason}) -> [thing({link, Ends}), ": ", start_reason(Reason)];
+start_reason({interface, M, I, Reason}) -> [thing({interface, M, I}), ": ", start_reason(Reason)];
+start_reason({uplink, Reason}) -> ["uplink: ", text(Reason)];
+start_reason({forward, {Protocol, Host}, Errno}) ->
+    io_lib:format("~s ~ts of the host is not forwarded: ~ts (~s)", [Protocol, end_point(Host), inet:format_error(Errno), Errno]);
 start_reason({ended, Reason}) -> ["ended: ", text(Reason)];
 start_reason(Reason) -> text(Reason).
 
@@ -82,3 +88,6 @@ is_printable(Text) when is_binary(Text) ->
     is_printable(unicode:characters_to_list(Text));
 is_printable(Text) ->
     is_list(Text) andalso Text =/= [] andalso io_lib:printable_unicode_list(Text).
+
+end_point({Host, Port}) when is_tuple(Host) -> end_point({inet:ntoa(Host), Port});
+end_point({Host, Port}) -> [text(Host), $:, integer_to_list(Port)].

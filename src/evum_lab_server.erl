@@ -57,6 +57,8 @@
     description :: map(),
     lab :: evum_lab_spec:lab(),
     net :: evum_lab_net:net(),
+    %% why switches and wires are not there, or not as they should be
+    faults = #{} :: evum_lab_faults:faults(),
     machines = #{} :: #{name() => #machine{}},
     cuts = [] :: [evum_lab_cut:cut()],
     %% what machines that were parted have said
@@ -159,14 +161,17 @@ handle_call({boot, Name, How}, From, #state{machines = Machines} = State) ->
     case Machines of
         #{Name := Machine} ->
             State1 = put_machine(Name, again(How, Machine), State),
-            {noreply, go_on(State1#state{waiting = [{From, [Name]} | State#state.waiting]})};
+            {noreply, go_on(retry(State1#state{waiting = [{From, [Name]} | State#state.waiting]}))};
         #{} ->
             {reply, {error, {no_machine, Name}}, State}
     end;
-handle_call({partition, Partition, Addresses}, _From, #state{machines = Machines} = State) ->
+handle_call({partition, Partition, Addresses}, _From, #state{machines = Machines, faults = Faults} = State) ->
     case evum_lab_cut:cuts(Partition, maps:keys(Machines)) of
-        {ok, Cuts} -> {reply, ok, plug(State#state{cuts = Cuts, addresses = Addresses})};
-        {error, _} = Error -> {reply, Error, State}
+        {ok, Cuts} ->
+            Without = evum_lab_faults:forget(partition, Faults),
+            {reply, ok, plug(State#state{cuts = Cuts, addresses = Addresses, faults = Without})};
+        {error, _} = Error ->
+            {reply, Error, State}
     end;
 handle_call({play, Steps}, _From, #state{name = Name} = State) ->
     {reply, evum_lab_play:start_link(self(), Name, Steps), State};
@@ -199,7 +204,8 @@ handle_info({'EXIT', Pid, Reason}, #state{net = Net} = State) ->
             goes_on(gone(Name, Machine, Reason, State));
         {none, {ok, Segment, Net1}} ->
             ?LOG_ERROR("switch ~0tp has died: ~0tp", [Segment, Reason]),
-            {noreply, tell({switch_died, Segment, Reason}, State#state{net = Net1})};
+            Faults = maps:remove(Segment, State#state.faults),
+            {noreply, tell({switch_died, Segment, Reason}, State#state{net = Net1, faults = Faults})};
         {none, error} ->
             {noreply, State}
     end;
@@ -228,13 +234,14 @@ format_status(#{state := #state{name = Name, phase = Phase, machines = Machines}
 format_status(Status) ->
     Status.
 
-describe(#state{name = Name, phase = Phase, machines = Machines, lab = Lab, net = Net}) ->
+describe(#state{name = Name, phase = Phase, machines = Machines, lab = Lab, net = Net, faults = Faults}) ->
     #{
         name => Name,
         phase => Phase,
         seed => maps:get(seed, Lab),
         machines => maps:map(fun(_, Machine) -> describe_machine(Machine) end, Machines),
-        switches => length(evum_lab_net:segments(Net))
+        switches => length(evum_lab_net:segments(Net)),
+        problems => evum_lab_faults:problems(Faults)
     }.
 
 describe_machine(#machine{status = Status, vm = Vm, reason = Reason, lines = Lines}) ->
@@ -368,16 +375,20 @@ switches(#state{lab = Lab, machines = Machines, net = Net} = State) ->
         Net,
         (evum_lab_net:segments(Net) -- maps:keys(Wanted)) -- Homes
     ),
+    Faults = maps:with(maps:keys(Wanted) ++ Homes, State#state.faults),
     State1 = maps:fold(
-        fun(Segment, Switch, Acc) -> open(Segment, Switch, Acc) end, State#state{net = Net1}, Wanted
+        fun(Segment, Switch, Acc) -> open(Segment, Switch, Acc) end, State#state{net = Net1, faults = Faults}, Wanted
     ),
     trunks(State1).
 
-open(Segment, Switch, #state{net = Net} = State) ->
-    case evum_lab_net:switch(Segment, Net) of
-        {ok, _} ->
+%% One that failed is not tried again before somebody asks for it.
+open(Segment, Switch, #state{net = Net, faults = Faults} = State) ->
+    case {evum_lab_net:switch(Segment, Net), Faults} of
+        {{ok, _}, _} ->
             State;
-        error ->
+        {error, #{Segment := _}} ->
+            State;
+        {error, _} ->
             case evum_lab_net:open(Segment, Switch, Net) of
                 {ok, Net1} ->
                     State#state{net = Net1};
@@ -386,19 +397,25 @@ open(Segment, Switch, #state{net = Net} = State) ->
             end
     end.
 
-complain(Segment, Reason, State) ->
+retry(#state{faults = Faults, net = Net} = State) ->
+    State#state{faults = maps:with(evum_lab_net:segments(Net), Faults)}.
+
+%% What is tried again and again is told once.
+complain(Segment, Reason, #state{faults = Faults} = State) ->
+    case Faults of
+        #{Segment := Reason} -> State;
+        #{} -> complained(Segment, Reason, State#state{faults = Faults#{Segment => Reason}})
+    end.
+
+complained(Segment, Reason, State) ->
     ?LOG_ERROR("~0tp: ~0tp", [Segment, Reason]),
     State1 = tell({problem, Segment, Reason}, State),
     case State1 of
         #state{phase = starting, failure = none, lab = #{all_or_nothing := true}} ->
-            stop(kill, State1#state{failure = [{thing(Segment), {start, Reason, []}}]});
+            stop(kill, State1#state{failure = [evum_lab_faults:problem(Segment, Reason)]});
         _ ->
             State1
     end.
-
-thing({switch, Name}) -> {switch, Name};
-thing({wire, A, B}) -> {link, {A, B}};
-thing({loose, {M, I}}) -> {interface, M, I}.
 
 trunks(#state{lab = #{links := Links}, net = Net} = State) ->
     Is = fun(Name) -> evum_lab_net:switch({switch, Name}, Net) =/= error end,
@@ -438,9 +455,11 @@ start_next(#state{machines = Machines, lab = #{machines := Specs, depends_on := 
 to_others(#machine{status = failed, reason = {startup, _, _, _}, vm = Vm}, runs) when is_pid(Vm) -> up;
 to_others(#machine{status = Status}, _On) -> Status.
 
-hopeless({Name, On}, #state{machines = Machines} = State) ->
+hopeless({Name, On}, State) ->
+    does_not_start(Name, {depends, On}, State).
+
+does_not_start(Name, Reason, #state{machines = Machines} = State) ->
     #{Name := Machine} = Machines,
-    Reason = {depends, On},
     State1 = put_machine(Name, Machine#machine{status = failed, reason = Reason}, State),
     failed(Name, Reason, [], tell({machine, Name, {failed, Reason}}, State1)).
 
@@ -449,19 +468,21 @@ start_machine(_Name, #state{phase = stopping} = State) ->
 start_machine(Name, #state{lab = #{machines := Specs} = Lab} = State0) ->
     #{Name := #{interfaces := Interfaces} = Spec} = Specs,
     Homes = maps:map(fun(Interface, _) -> evum_lab_wiring:segment({Name, Interface}, Lab) end, Interfaces),
-    #state{net = Net} = State = lists:foldl(
+    #state{net = Net, faults = Faults} = State = lists:foldl(
         fun(Home, Acc) -> open(Home, wire, Acc) end, State0, [Home || {loose, _} = Home <- maps:values(Homes)]
     ),
-    Switch = fun({_, Interface}) ->
-        case evum_lab_net:switch(maps:get(Interface, Homes), Net) of
-            {ok, Pid} -> Pid;
-            %% it could not be started, which has been told
-            error -> self()
-        end
-    end,
-    Options = evum_lab_machine:options(Name, Lab, Switch),
-    {ok, Runner} = evum_lab_runner:start_link(self(), Spec, Options),
-    tell({machine, Name, starting}, put_machine(Name, #machine{status = starting, runner = Runner, homes = Homes}, State)).
+    Pids = maps:map(fun(_, Home) -> evum_lab_net:switch(Home, Net) end, Homes),
+    case [maps:get(Interface, Homes) || {Interface, error} <- lists:sort(maps:to_list(Pids))] of
+        [] ->
+            Switch = fun({_, Interface}) -> element(2, maps:get(Interface, Pids)) end,
+            Options = evum_lab_machine:options(Name, Lab, Switch),
+            {ok, Runner} = evum_lab_runner:start_link(self(), Spec, Options),
+            Machine = #machine{status = starting, runner = Runner, homes = Homes},
+            tell({machine, Name, starting}, put_machine(Name, Machine, State));
+        [Segment | _] ->
+            {Thing, {start, Reason, []}} = evum_lab_faults:problem(Segment, maps:get(Segment, Faults)),
+            does_not_start(Name, erlang:append_element(Thing, Reason), State)
+    end.
 
 %% Set all ports to what their links say, and part those that do not reach one another.
 plug(#state{machines = Machines} = State) ->
@@ -554,19 +575,24 @@ settle(State) ->
 is_busy(#machine{status = Status, next = Next, configuring = Tag}) ->
     lists:member(Status, [waiting, starting, stopping]) orelse Next =/= stay orelse Tag =/= none.
 
-verdict(Which, #state{machines = Machines}) ->
-    Problems = [
+verdict(Which, #state{machines = Machines, faults = Faults}) ->
+    OfSwitches =
+        case Which of
+            all -> evum_lab_faults:problems(Faults);
+            Names -> evum_lab_faults:problems(Names, Faults)
+        end,
+    OfMachines = [
         Problem
      || {Name, Machine} <- lists:sort(maps:to_list(Machines)),
         Which =:= all orelse lists:member(Name, Which),
-        Problem <- problems(Name, Machine)
+        Problem <- machine_problems(Name, Machine)
     ],
-    case Problems of
+    case OfSwitches ++ OfMachines of
         [] -> ok;
-        _ -> {error, Problems}
+        Problems -> {error, Problems}
     end.
 
-problems(Name, #machine{status = Status, reason = Reason, lines = Lines, refused = Refused}) ->
+machine_problems(Name, #machine{status = Status, reason = Reason, lines = Lines, refused = Refused}) ->
     [problem(Name, Reason, Lines) || Status =:= failed] ++
         [{{machine, Name}, {configure, Refused}} || Refused =/= none].
 
@@ -581,8 +607,8 @@ changed(Description, #{name := Name} = Lab, From, #state{name = Own, lab = Old, 
             State1 = lists:foldl(fun step/2, State#state{description = Description}, Steps),
             State2 = lists:foldl(fun restart/2, State1, Moved),
             State3 = hosts(evum_lab_address:hosts(Old), evum_lab_address:hosts(New), State2),
-            Names = [element(2, Step) || Step <- Steps] ++ Moved,
-            {noreply, go_on(State3#state{waiting = [{From, Names} | Waiting]})};
+            Names = [element(2, step_name(Step)) || Step <- Steps] ++ Moved,
+            {noreply, go_on((retry(State3))#state{waiting = [{From, Names} | Waiting]})};
         false ->
             {reply, {error, [{lab, {bad_option, name, Name}}]}, State}
     end.
@@ -614,8 +640,10 @@ restart(Name, #state{machines = Machines} = State) ->
     #{Name := Machine} = Machines,
     put_machine(Name, again(shutdown, Machine), State).
 
-step(Step, #state{lab = Lab} = State) ->
-    do(Step, Lab, tell({step, step_name(Step)}, State#state{lab = evum_lab_plan:step(Step, Lab)})).
+step(Step, #state{lab = Lab, faults = Faults} = State) ->
+    Name = step_name(Step),
+    Left = evum_lab_faults:forget(element(2, Name), Faults),
+    do(Step, Lab, tell({step, Name}, State#state{lab = evum_lab_plan:step(Step, Lab), faults = Left})).
 
 step_name({Kind, #{ends := Ends}}) -> {Kind, Ends};
 step_name(Step) -> {element(1, Step), element(2, Step)}.
@@ -645,11 +673,19 @@ do({Kind, Name, New}, _Lab, #state{machines = Machines} = State) when Kind =:= c
             State
     end;
 do({replace_switch, Name, _}, _Lab, #state{machines = Machines, net = Net} = State) ->
-    Of = [N || {N, #machine{homes = Homes}} <- maps:to_list(Machines), lists:member({switch, Name}, maps:values(Homes))],
+    Of = [
+        N
+     || {N, #machine{homes = Homes, reason = Reason}} <- maps:to_list(Machines),
+        lists:member({switch, Name}, maps:values(Homes)) orelse is_switch(Name, Reason)
+    ],
     State1 = State#state{net = evum_lab_net:close({switch, Name}, Net)},
     lists:foldl(fun restart/2, State1, Of);
 do(_Step, _Lab, State) ->
     State.
+
+%% That a machine did not start for want of.
+is_switch(Name, {switch, Name, _}) -> true;
+is_switch(_Name, _Reason) -> false.
 
 %% Machines that run on learn the addresses of others.
 hosts(Same, Same, State) ->

@@ -225,6 +225,25 @@ labs(Config) ->
     {0, _} = evum("up " ++ Lab("mute.lab", "#{machines => #{a => #{image => tiny}, b => #{image => tiny}}}.")),
     ?assertEqual({1, "evum: nothing to ping: no other machine that runs has an address"}, evum("ping-all")),
     ?assertEqual({0, ""}, evum("down")),
+    %% a switch that cannot be started, though the machine is not at it
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    Taken = Lab("taken.lab", io_lib:format(
+        "#{machines => #{a => #{image => tiny}}, switches => #{out =>"
+        " #{uplink => {nat, #{restrict => true, subnet => \"192.168.214.0/24\", subnet6 => none}}, forwards =>"
+        " [{tcp, {\"127.0.0.1\", ~b}, {\"192.168.214.15\", 80}}]}}}.",
+        [Port]
+    )),
+    Refused = "switch out: tcp 127.0.0.1:" ++ integer_to_list(Port) ++ " .*address already in use",
+    {1, Said} = evum("up -k " ++ Taken),
+    ?assertMatch(match, match(Said, "out failed")),
+    ?assertMatch(match, match(Said, "^evum: " ++ Refused)),
+    ?assertMatch({0, "taken " ++ _}, evum("labs")),
+    ?assertEqual({0, ""}, evum("down")),
+    {1, All} = evum("up " ++ Taken),
+    ?assertMatch(match, match(All, "^evum: " ++ Refused)),
+    ?assertEqual({0, ""}, evum("labs")),
+    ok = gen_tcp:close(Socket),
     Bad = Lab("bad.lab", "#{machines => #{a => #{image => tiny}}, links => [{{a, eth0}, {b, eth0}}, {{a, eth0}, s}]}."),
     {1, Problems} = evum("check " ++ Bad),
     ?assertEqual({1, Problems}, evum("up " ++ Bad)),

@@ -7,7 +7,7 @@
 -compile([export_all, nowarn_export_all]).
 
 all() ->
-    [everything, asked_addresses, failures, there_and_back].
+    [everything, asked_addresses, port_in_use, failures, there_and_back].
 
 suite() ->
     [{timetrap, {minutes, 5}}].
@@ -44,6 +44,10 @@ folder(Case, Files, Config) ->
 
 %% A network of this host's only: the uplink lets nothing out.
 start(Folder) ->
+    {ok, Lab} = restricted(Folder),
+    evum_lab:start(Lab).
+
+restricted(Folder) ->
     {ok, #{switches := Switches} = Lab} = evum_kathara:read(Folder),
     Restricted = maps:map(
         fun
@@ -52,7 +56,7 @@ start(Folder) ->
         end,
         Switches
     ),
-    evum_lab:start(Lab#{switches := Restricted}).
+    {ok, Lab#{switches := Restricted}}.
 
 said(Lab, Machine, Command) ->
     {ok, Vm} = evum_lab:machine(Lab, Machine),
@@ -194,6 +198,49 @@ asked_addresses(Config) ->
     ?assert(Reaches(<<"pc1">>, <<"pc2">>)),
     [ok = evum_lab:kill(Lab, Name) || Name <- maps:keys(Machines), Name =/= <<"pc1">>],
     ?assertEqual({error, nothing_to_ping}, evum_lab:ping_all(Lab)).
+
+%% A port of the host's that is taken: its switch is not there, which is told once; the
+%% machine at it says why it does not start, the others do, and it does when it is free.
+port_in_use(Config) ->
+    {ok, Socket} = gen_tcp:listen(0, [{ip, {127, 0, 0, 1}}]),
+    {ok, Port} = inet:port(Socket),
+    Folder = folder(
+        "port",
+        [
+            {"lab.conf", ["web[0]=A\nweb[port]=\"", integer_to_list(Port), ":8000/tcp\"\npc[0]=A\nother[0]=A\n"]},
+            {"lab.dep", "other: pc\n"},
+            {"web.startup", "mkdir -p /srv\necho '<p>hello</p>' >/srv/index.html\npython3 -m http.server -d /srv 8000 &\n"}
+        ],
+        Config
+    ),
+    {ok, Restricted} = restricted(Folder),
+    {ok, Lab} = evum_lab:start(Restricted, #{progress => self()}),
+    #{problems := Problems, machines := #{<<"web">> := Web, <<"pc">> := Pc, <<"other">> := Other}} = evum_lab:info(Lab),
+    ?assertMatch([{{switch, <<"uplink">>}, {start, {forward, {tcp, {_, Port}}, eaddrinuse}, []}}], Problems),
+    ?assertMatch(#{status := failed, reason := {switch, <<"uplink">>, {forward, _, eaddrinuse}}}, Web),
+    [?assertMatch(#{status := up}, Machine) || Machine <- [Pc, Other]],
+    {error, [Problem]} = evum_lab:boot(Lab, web),
+    ?assertMatch({match, _}, re:run(evum_lab_problem:format(Problem), "switch uplink: .*address already in use")),
+    %% at the start, and when it was tried again
+    ?assertEqual(2, length(told_problems())),
+    Late = #{
+        uplink => {nat, #{restrict => true, subnet => "192.168.215.0/24", subnet6 => none}},
+        forwards => [{tcp, {"127.0.0.1", Port}, {"192.168.215.15", 80}}]
+    },
+    ?assertMatch({error, [{{switch, <<"late">>}, {start, {forward, _, eaddrinuse}, []}}]}, evum_lab:add_switch(Lab, late, Late)),
+    ok = evum_lab:remove(Lab, late),
+    ?assertMatch(#{problems := [{{switch, <<"uplink">>}, _}]}, evum_lab:info(Lab)),
+    ok = gen_tcp:close(Socket),
+    ok = evum_lab:boot(Lab, web),
+    ?assertMatch(#{problems := []}, evum_lab:info(Lab)),
+    evum_test:await(fun() -> is_served(Port) end).
+
+told_problems() ->
+    receive
+        {evum_lab, _, {problem, {switch, <<"uplink">>}, Reason}} -> [Reason | told_problems()];
+        {evum_lab, _, _} -> told_problems()
+    after 0 -> []
+    end.
 
 %% A script that fails is told of, with its last words; all else runs, the machine's
 %% other scripts too, and those that wait for it.
