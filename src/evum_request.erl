@@ -18,6 +18,8 @@
 -define(GRACE, 1000).
 %% Output that is collected, bytes: what a command or a file may come to.
 -define(LIMIT, (64 bsl 20)).
+%% Replies of rtnetlink's: some thousand interfaces or addresses.
+-define(NETLINK_LIMIT, (4 bsl 20)).
 %% A reader who has that many messages waiting is waited for, and looked at
 %% every so many ms.
 -define(READER_MESSAGES, 100).
@@ -112,7 +114,7 @@ get(Vm, Path, Options) ->
 %% @doc Send a message to the guest's kernel by rtnetlink; the kernel's replies.
 -spec netlink(pid(), binary(), timeout()) -> {ok, binary()} | error().
 netlink(Vm, Message, Timeout) ->
-    case call(Vm, {netlink, Message}, #{timeout => Timeout}) of
+    case call(Vm, {netlink, Message}, #{timeout => Timeout, limit => ?NETLINK_LIMIT}) of
         {{exit, 0}, Replies} -> {ok, Replies};
         Other -> only_ok(Other)
     end.

@@ -103,6 +103,16 @@ addresses_test() ->
         )
     ).
 
+%% A guest answers what it likes: addresses of interfaces that it has not, and no end of
+%% them.
+asked_test() ->
+    Link = <<40:32/little, 16:16/little, 0:80, 0:32, 2:32/little, 0:64, 7:16/little, 3:16/little, "lo", 0, 0>>,
+    Address = fun(Index) -> <<32:32/little, 20:16/little, 0:80, 2, 8, 0, 0, Index:32/little, 8:16/little, 1:16/little, 10, 0, 0, 1>> end,
+    Vm = evum_test:answering([[Link], [Address(2), Address(3)]]),
+    ?assertEqual({ok, [{<<"lo">>, {{10, 0, 0, 1}, 8}}]}, evum_netconf:addresses(Vm, 5000)),
+    Flood = evum_test:answering([[Link], lists:duplicate(70, binary:copy(Address(2), 2048))]),
+    ?assertEqual({error, {output_limit, 4 bsl 20}}, evum_netconf:addresses(Flood, 5000)).
+
 any_replies_test_() ->
     {timeout, 60, ?_assert(proper:quickcheck(prop_any(), [{to_file, user}, {numtests, 1000}]))}.
 

@@ -5,6 +5,7 @@
 -export([kernels/0, kernel_groups/1, init_group/2]).
 -export([start/1, start/2, boot/2, sh/2, await_line/1, await_line/2, drain/0]).
 -export([await/1, await/2, await_down/1, await_down/2]).
+-export([answering/1]).
 -export([leftovers/0, no_leftovers/1, children/1, top/0]).
 
 %% Anything that a test waits for comes within that time, ms.
@@ -178,6 +179,18 @@ children(OsPid) ->
     case file:read_file("/proc/" ++ Pid ++ "/task/" ++ Pid ++ "/children") of
         {ok, Text} -> [binary_to_integer(P) || P <- string:lexemes(Text, " \n")];
         {error, _} -> []
+    end.
+
+%% The process of a machine that has these answers to messages of netlink, each in pieces.
+answering(Answers) ->
+    spawn_link(fun() -> lists:foreach(fun answer/1, Answers) end).
+
+answer(Pieces) ->
+    receive
+        {'$gen_call', From, {request, Key, {netlink, _}}} ->
+            gen_server:reply(From, ok),
+            [Key ! {evum_agent, Key, {data, Piece}} || Piece <- Pieces],
+            Key ! {evum_agent, Key, {done, {exit, 0}}}
     end.
 
 deadline(Limit) ->
