@@ -113,7 +113,7 @@ handle_call(_Request, _From, State) ->
 -spec handle_cast(term(), #state{}) -> {noreply, #state{}} | {stop, normal, #state{}}.
 handle_cast({stop, How}, #state{phase = Phase, vm = Vm, wanted = {_, #{shutdown := Commands} = Machine}} = State0) ->
     State = dismiss(State0),
-    case How =:= shutdown andalso Phase =:= up andalso Commands =/= [] of
+    case How =:= shutdown andalso lists:member(Phase, [up, failed]) andalso Commands =/= [] of
         true ->
             Self = self(),
             Worker = proc_lib:spawn_link(fun() -> bring_down(Self, Vm, Machine) end),

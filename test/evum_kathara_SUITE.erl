@@ -243,7 +243,7 @@ told_problems() ->
     end.
 
 %% A script that fails is told of, with its last words; all else runs, the machine's
-%% other scripts too, and those that wait for it.
+%% other scripts too, those that wait for it, and at the end its shutdown.
 failures(Config) ->
     Bad = folder("bad", [{"lab.conf", "a[0]=A\nb[0=B\nc[image]=kathara/p4\n"}, {"lab.dep", "a: nobody\n"}], Config),
     {error, Problems} = evum_lab:check(Bad),
@@ -254,10 +254,12 @@ failures(Config) ->
     Folder = folder(
         "failures",
         [
-            {"lab.conf", "a[0]=A\na[exec]=\"touch /tmp/exec\"\nb[0]=A\nc[0]=A\n"},
+            {"lab.conf", "a[0]=A\na[exec]=\"touch /tmp/exec\"\na[volume]=\"out|/mnt|rw\"\nb[0]=A\nc[0]=A\n"},
             {"lab.dep", "b: a\nc: b\n"},
             {"shared.startup", "test $(hostname) != a\n"},
-            {"a.startup", "touch /tmp/own\necho the end is near\nexit 3\n"}
+            {"a.startup", "touch /tmp/own\necho the end is near\nexit 3\n"},
+            {"a.shutdown", "touch /mnt/a.down\n"},
+            {"out/here", "x"}
         ],
         Config
     ),
@@ -271,7 +273,9 @@ failures(Config) ->
     ?assertMatch({ok, 0, _}, evum:cmd(Vm, "ls /tmp/own /tmp/exec")),
     %% where there is no shared/, the lab's folder gets none
     ?assertEqual(<<"yes">>, said(Lab, b, "test -d /shared && echo yes")),
-    ?assertNot(filelib:is_file(Folder ++ "/shared")).
+    ?assertNot(filelib:is_file(Folder ++ "/shared")),
+    ok = evum_lab:stop(Lab),
+    ?assert(filelib:is_regular(Folder ++ "/out/a.down")).
 
 %% Written, and started again from what was written
 there_and_back(Config) ->
