@@ -72,7 +72,8 @@ info(Name) ->
     case unicode:characters_to_binary(Name) of
         <<"host">> -> info(host);
         <<"tiny">> -> info(tiny);
-        Text -> named(Text, binary:match(Text, <<"/">>))
+        Text when is_binary(Text) -> named(Text, binary:match(Text, <<"/">>));
+        _ -> {error, {no_image, Name, hint(Name)}}
     end.
 
 named(Path, {_, _}) ->
@@ -243,13 +244,13 @@ import(Tar, Name) ->
             _ = filelib:ensure_dir(Out),
             New = <<Out/binary, ".", (integer_to_binary(erlang:unique_integer([positive])))/binary, "-",
                 (list_to_binary(os:getpid()))/binary>>,
-            import(unicode:characters_to_binary(Tar), Text, New, Out);
+            import(filename:absname(Tar), Text, New, Out);
         error ->
             {error, {bad_name, Name}}
     end.
 
 import(Tar, Name, New, Out) ->
-    Source = filename:absname(Tar),
+    Source = bytes(Tar),
     case evum_import:run(Source, New) of
         ok ->
             {ok, Sum} = checksum(New),
@@ -261,6 +262,10 @@ import(Tar, Name, New, Out) ->
         {error, _} = Error ->
             Error
     end.
+
+%% Names of files need not be UTF-8.
+bytes(Path) when is_binary(Path) -> Path;
+bytes(Path) -> unicode:characters_to_binary(Path).
 
 %% Not one that stands for something else.
 import_name(Name) when is_atom(Name) ->

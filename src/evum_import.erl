@@ -18,6 +18,8 @@
 %% A manifest, bytes.
 -define(JSON_MAX, (4 bsl 20)).
 -define(LAYERS_MAX, 256).
+%% Indexes within one another; digests are not checked, so one may name itself.
+-define(INDEXES_MAX, 8).
 %% Of an ELF file (elf(5)): what tells the machine, and x86-64.
 -define(ELF_HEAD, 20).
 -define(EM_X86_64, 62).
@@ -154,7 +156,7 @@ layers(Outer) ->
         #{<<"manifest.json">> := Entry} ->
             docker(json(Entry, Outer), Entries, Outer);
         #{<<"index.json">> := Entry, <<"oci-layout">> := _} ->
-            oci(json(Entry, Outer), Entries, Outer);
+            oci(json(Entry, Outer), Entries, Outer, ?INDEXES_MAX);
         _ ->
             [Outer]
     end.
@@ -169,16 +171,16 @@ docker(Images, _Entries, _Outer) ->
 
 %% OCI image specification, image-layout.md: an index of manifests, or of
 %% indexes of them, for several machines.
-oci(#{<<"manifests">> := Manifests}, Entries, Outer) when is_list(Manifests) ->
+oci(#{<<"manifests">> := Manifests}, Entries, Outer, Indexes) when is_list(Manifests), Indexes > 0 ->
     case [M || M <- Manifests, is_for_us(M)] of
-        [#{<<"digest">> := Digest}] -> oci(json(blob(Digest, Entries), Outer), Entries, Outer);
+        [#{<<"digest">> := Digest}] -> oci(json(blob(Digest, Entries), Outer), Entries, Outer, Indexes - 1);
         Several -> throw({not_one_image, length(Several)})
     end;
-oci(#{<<"layers">> := Layers}, Entries, Outer) when
+oci(#{<<"layers">> := Layers}, Entries, Outer, _Indexes) when
     is_list(Layers), length(Layers) =< ?LAYERS_MAX
 ->
     [part(blob(Digest, Entries), Outer) || #{<<"digest">> := Digest} <- Layers];
-oci(Other, _Entries, _Outer) ->
+oci(Other, _Entries, _Outer, _Indexes) ->
     throw({not_one_image, count(Other)}).
 
 is_for_us(#{<<"platform">> := #{<<"architecture">> := Machine}}) -> Machine =:= <<"amd64">>;
@@ -222,7 +224,7 @@ normal(Path) ->
         [],
         filename:split(Path)
     ),
-    filename:join(lists:reverse(Parts)).
+    iolist_to_binary(lists:join($/, lists:reverse(Parts))).
 
 part(#{offset := Offset, size := Size}, {Fd, Base, _}) ->
     {Fd, Base + Offset, Size}.

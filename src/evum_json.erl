@@ -85,11 +85,11 @@ escaped(C, _Rest, _Acc) when C >= 16#d800, C < 16#e000 ->
 escaped(C, Rest, Acc) ->
     string(Rest, <<Acc/binary, C/utf8>>).
 
+%% No sign, as binary_to_integer/2 takes one.
 hex(Digits) ->
-    try
-        binary_to_integer(Digits, 16)
-    catch
-        error:badarg -> throw(bad)
+    case re:run(Digits, "^[0-9A-Fa-f]{4}$", [{capture, none}]) of
+        match -> binary_to_integer(Digits, 16);
+        nomatch -> throw(bad)
     end.
 
 escape($n) -> $\n;

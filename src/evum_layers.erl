@@ -89,9 +89,10 @@ delete_names(Names, Tree) ->
     lists:foldl(fun gb_trees:delete/2, Tree, Names).
 
 names({Name, _, Iterator}, Prefix) ->
-    case string:prefix(Name, Prefix) of
-        nomatch -> [];
-        _ -> [Name | names(gb_trees:next(Iterator), Prefix)]
+    Size = byte_size(Prefix),
+    case Name of
+        <<Prefix:Size/binary, _/binary>> -> [Name | names(gb_trees:next(Iterator), Prefix)];
+        _ -> []
     end;
 names(none, _Prefix) ->
     [].
@@ -102,9 +103,13 @@ prefix(Folder) -> <<Folder/binary, "/">>.
 join(Folder, Base) -> <<(prefix(Folder))/binary, Base/binary>>.
 
 split(Name) ->
-    case string:split(Name, "/", trailing) of
-        [Folder, Base] -> {Folder, Base};
-        [Base] -> {<<>>, Base}
+    case binary:matches(Name, <<"/">>) of
+        [] ->
+            {<<>>, Name};
+        Slashes ->
+            {At, 1} = lists:last(Slashes),
+            <<Folder:At/binary, "/", Base/binary>> = Name,
+            {Folder, Base}
     end.
 
 %% Files of one layer with one place are one file.

@@ -179,16 +179,10 @@ number(Field, Offset) ->
     end.
 
 octal(Text) ->
-    case string:trim(Text) of
-        <<>> ->
-            {ok, 0};
-        Digits ->
-            try binary_to_integer(Digits, 8) of
-                N when N >= 0 -> {ok, N};
-                _ -> error
-            catch
-                error:badarg -> error
-            end
+    case re:run(Text, "^ *([0-7]*) *$", [dollar_endonly, {capture, [1], binary}]) of
+        {match, [<<>>]} -> {ok, 0};
+        {match, [Digits]} -> {ok, binary_to_integer(Digits, 8)};
+        nomatch -> error
     end.
 
 type(C, _) when C =:= $0; C =:= 0; C =:= $7 -> file;

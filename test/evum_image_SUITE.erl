@@ -414,15 +414,29 @@ import_hostile(Config) ->
             {{compression, <<"gzip">>}, binary:part(zlib:gzip(Archive([Shell])), 0, 60)},
             {{compression, <<"zstd">>}, <<16#fd2fb528:32/little, 0:800>>},
             {{not_one_image, 2}, Archive([{Entry(<<"manifest.json">>, file, <<>>), <<"[{}, {}]">>}])},
-            {{no_layer, <<"a">>}, Archive([{Entry(<<"manifest.json">>, file, <<>>), <<"[{\"Layers\":[\"a\"]}]">>}])}
+            {{no_layer, <<"a">>}, Archive([{Entry(<<"manifest.json">>, file, <<>>), <<"[{\"Layers\":[\"a\"]}]">>}])},
+            {{no_layer, <<"a/b">>},
+                Archive([
+                    {Entry(<<"manifest.json">>, file, <<>>), <<"[{\"Layers\":[\"a/b\"]}]">>},
+                    {Entry(<<"a/b">>, symlink, <<"..">>), <<>>}
+                ])},
+            %% an index that names itself
+            {{not_one_image, 0},
+                Archive([
+                    {Entry(<<"oci-layout">>, file, <<>>), <<"{}">>},
+                    {Entry(<<"index.json">>, file, <<>>), <<"{\"manifests\":[{\"digest\":\"sha256:m\"}]}">>},
+                    {Entry(<<"blobs/sha256/m">>, file, <<>>), <<"{\"manifests\":[{\"digest\":\"sha256:m\"}]}">>}
+                ])}
         ]
     ],
+    [?assertMatch({error, _}, Import(rand:bytes(rand:uniform(5000)))) || _ <- lists:seq(1, 50)],
     ?assertEqual({error, {list_to_binary(in(Config, "none")), enoent}}, evum_image:import(in(Config, "none"), x)),
     ?assertEqual({error, {bad_name, "../x"}}, evum_image:import(Tar, "../x")),
     ?assertEqual({error, {bad_name, debian}}, evum_image:import(Tar, debian)),
-    %% a device of the host's is not in the image, and nothing is left of the others
-    Device = Archive([Shell]),
-    ?assertMatch({ok, _}, Import(Device)),
+    ?assertEqual({error, {<<"/caf", 233>>, enoent}}, evum_image:import(<<"/caf", 233>>, x)),
+    %% names that are no UTF-8 are names, and nothing is left of the others
+    Latin1 = [{Entry(binary:copy(<<"caf", 233>>, N), file, <<>>), <<"x">>} || N <- [1, 50]],
+    ?assertMatch({ok, _}, Import(Archive([Shell | Latin1]))),
     ?assertNot(filelib:is_file(in(Config, "escaped"))),
     ?assertEqual(
         ["hostile.squashfs", "hostile.squashfs.info"],

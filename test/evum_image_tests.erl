@@ -49,5 +49,6 @@ names_test_() ->
         ?_assertMatch({ok, #{type := folder, path := <<"/usr">>}}, evum_image:info("/usr")),
         ?_assertMatch({error, {no_image, <<"moon">>, _}}, evum_image:info(moon)),
         ?_assertEqual({error, {<<"/no/such">>, enoent}}, evum_image:info("/no/such")),
-        ?_assertEqual({error, {not_an_image, <<"/etc/passwd">>}}, evum_image:info("/etc/passwd"))
+        ?_assertEqual({error, {not_an_image, <<"/etc/passwd">>}}, evum_image:info("/etc/passwd")),
+        ?_assertMatch({error, {no_image, <<"caf", 233>>, _}}, evum_image:info(<<"caf", 233>>))
     ].

@@ -39,7 +39,12 @@ merge_test_() ->
         ),
         %% a folder that a file takes the place of
         ?_assertEqual([{2, <<"d">>}, {1, <<"d-e">>}], names([Base, [file(<<"d">>)]])),
-        ?_assertEqual([], names([[(entry(<<"null">>, device))]]))
+        ?_assertEqual([], names([[(entry(<<"null">>, device))]])),
+        %% names that are no UTF-8
+        ?_assertEqual(
+            [{1, <<"d">>}, {2, <<233, "/a">>}],
+            names([[dir(<<"d">>), file(<<"d/", 233>>)], [file(<<"d/.wh.", 233>>), file(<<233, "/a">>)]])
+        )
     ].
 
 unsafe_test_() ->
@@ -90,7 +95,7 @@ resolve_test_() ->
         ?_assertEqual(error, evum_layers:resolve(<<"usr">>, Items))
     ].
 
-part() -> elements([<<"a">>, <<"b">>, <<".wh.a">>, <<".wh..wh..opq">>, <<"c">>]).
+part() -> elements([<<"a">>, <<"b">>, <<"caf", 233>>, <<".wh.caf", 233>>, <<".wh.a">>, <<".wh..wh..opq">>, <<"c">>]).
 
 name() -> ?LET(Parts, ?LET(N, range(1, 3), vector(N, part())), iolist_to_binary(lists:join("/", Parts))).
 

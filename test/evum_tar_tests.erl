@@ -29,7 +29,8 @@ index(Bytes) ->
         (Offset, Length) -> binary:part(Bytes, Offset, min(Length, byte_size(Bytes) - Offset))
     end).
 
-part() -> ?LET(N, range(1, 130), vector(N, range($a, $z))).
+%% Some are no UTF-8.
+part() -> ?LET(N, range(1, 130), vector(N, oneof([range($a, $z), range(128, 255)]))).
 
 name() -> ?LET(Parts, ?LET(N, range(1, 4), vector(N, part())), list_to_binary(lists:join("/", Parts))).
 
@@ -78,27 +79,78 @@ gnu_tar_test() ->
 broken_test() ->
     ?assert(
         proper:quickcheck(
-            ?FORALL({Items, Cut, At, Byte}, {list(item()), non_neg_integer(), non_neg_integer(), byte()}, begin
-                Whole = archive(Items),
-                At1 = At rem byte_size(Whole),
-                <<Before:At1/binary, _, After/binary>> = Whole,
-                Changed = <<Before/binary, Byte, After/binary>>,
-                Bytes = binary:part(Changed, 0, byte_size(Changed) - Cut rem byte_size(Changed)),
-                case index(Bytes) of
-                    {ok, Entries} ->
-                        lists:all(
-                            fun(#{type := Type, offset := O, size := S}) ->
-                                Type =/= file orelse O + S =< byte_size(Bytes)
-                            end,
-                            Entries
-                        );
-                    {error, {malformed, _}} -> true;
-                    {error, {unsafe, _}} -> true
-                end
-            end),
-            [{numtests, 500}, {to_file, user}]
+            ?FORALL(Bytes, broken(), is_answer(Bytes)),
+            [{numtests, 1000}, {to_file, user}]
         )
     ).
+
+%% A byte somewhere is another, and the end may be missing.
+broken() ->
+    ?LET(
+        Whole,
+        ?LET(Items, list(item()), archive(Items)),
+        ?LET(
+            {At, Byte, Size},
+            {range(0, byte_size(Whole) - 1), byte(), oneof([byte_size(Whole), range(1, byte_size(Whole))])},
+            begin
+                <<Before:At/binary, _, After/binary>> = Whole,
+                binary:part(<<Before/binary, Byte, After/binary>>, 0, Size)
+            end
+        )
+    ).
+
+is_answer(Bytes) ->
+    case index(Bytes) of
+        {ok, Entries} ->
+            lists:all(
+                fun(#{type := Type, offset := O, size := S}) ->
+                    Type =/= file orelse O + S =< byte_size(Bytes)
+                end,
+                Entries
+            );
+        {error, {malformed, _}} -> true;
+        {error, {unsafe, _}} -> true
+    end.
+
+%% So is whatever stands in a header whose sum is right.
+fields_test() ->
+    Field = {range(0, 400), binary(8)},
+    ?assert(
+        proper:quickcheck(
+            ?FORALL({Item, Fields, After}, {item(), list(Field), binary()}, begin
+                <<Header:512/binary, _/binary>> = archive([Item]),
+                is_answer(<<(with_sum(lists:foldl(fun put/2, Header, Fields)))/binary, After/binary>>)
+            end),
+            [{numtests, 1000}, {to_file, user}]
+        )
+    ).
+
+put({At, Bytes}, Header) ->
+    <<Before:At/binary, _:8/binary, After/binary>> = Header,
+    <<Before/binary, Bytes/binary, After/binary>>.
+
+with_sum(<<Before:148/binary, _:8/binary, After/binary>>) ->
+    Sum = lists:sum([C || <<C>> <= <<Before/binary, "        ", After/binary>>]),
+    <<Before/binary, (list_to_binary(io_lib:format("~6.8.0b", [Sum])))/binary, 0, " ", After/binary>>.
+
+%% And what is no archive at all.
+any_test() ->
+    ?assert(
+        proper:quickcheck(
+            ?FORALL(Bytes, ?SIZED(N, binary(N * 64)), is_answer(Bytes)),
+            [{numtests, 200}, {to_file, user}]
+        )
+    ).
+
+%% Of old archives: blanks before a number, or in place of it.
+blanks_test() ->
+    <<Before:100/binary, _:24/binary, After/binary>> = archive([{entry(<<"a">>, file), <<>>}]),
+    Index = fun(Numbers) ->
+        <<Header:512/binary, Rest/binary>> = <<Before/binary, Numbers:24/binary, After/binary>>,
+        index(<<(with_sum(Header))/binary, Rest/binary>>)
+    end,
+    ?assertMatch({ok, [#{mode := 8#644, uid := 0, gid := 8#17}]}, Index(<<"   644 ", 0, "        ", "17      ">>)),
+    ?assertEqual({error, {malformed, 0}}, Index(<<"   644 ", 0, "  1 1   ", "17      ">>)).
 
 unsafe_test_() ->
     [
