@@ -101,11 +101,10 @@ send(Machine, Line, Timeout) ->
 
 %% @doc Type bytes, as they are and at once (or as soon as the shell is up). The
 %% guest gets them as its programs read; up to 4 MiB wait here, and more is
-%% `{error, full}'. On a kernel without an agent, nobody knows what is read: at
-%% most 3000 bytes are taken at once, and what the guest's programs leave unread
-%% of more than 4 KB closes the console's input for good.
--spec puts(machine(), iodata()) ->
-    ok | {error, no_machine | full | stopped | {too_large, Bytes :: pos_integer()}}.
+%% `{error, full}'. On a kernel without an agent, nobody knows what is read: it
+%% gets 1536 bytes each 100 ms, and what its programs leave unread of more than
+%% 4 KB closes the console's input for good.
+-spec puts(machine(), iodata()) -> ok | {error, no_machine | full | stopped}.
 puts(Machine, Data) ->
     Bytes = iolist_to_binary(Data),
     with(Machine, fun(Pid) -> evum_vm:puts(Pid, Bytes) end).

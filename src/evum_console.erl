@@ -59,6 +59,8 @@
 
 %% An agent that has not answered in that time cannot be asked, ms.
 -define(ANSWER_LIMIT, 1000).
+%% Where there is none, what was typed is taken as read after that, ms.
+-define(READ_TIME, 100).
 
 -type tag() :: typist | poll | ask | answer | {caller, reference()}.
 -type effect() ::
@@ -102,7 +104,9 @@
     readers :: #{key() => #reader{}},
     lines = evum_lines:new() :: evum_lines:lines(),
     typist :: evum_typist:typist(),
-    %% the guest has been asked what is unread, and has not answered
+    %% there is one to ask what is unread
+    agent :: boolean(),
+    %% it has been asked, and has not answered
     asked = false :: boolean(),
     %% callers of evum:send/3, in the order of their typing; of none the line
     %% that comes next is the owner's
@@ -123,12 +127,13 @@
 
 %% @doc The console of a machine that has just been started, the bytes that a
 %% transcript is made of, and whether the guest can be asked what is unread.
--spec new(Owner :: pid(), Transcript :: non_neg_integer(), Paced :: boolean()) ->
+-spec new(Owner :: pid(), Transcript :: non_neg_integer(), Agent :: boolean()) ->
     {[effect()], console()}.
-new(Owner, Transcript, Paced) ->
+new(Owner, Transcript, Agent) ->
     Console = #console{
         readers = #{owner => reader(Owner, wait)},
-        typist = evum_typist:new(Paced),
+        typist = evum_typist:new(),
+        agent = Agent,
         transcript = Transcript,
         window = evum_window:new(max(Transcript, evum_expect:limit()))
     },
@@ -170,7 +175,7 @@ line(Line, Timeout, From, #console{typist = Typist, callers = Callers} = Con) ->
 
 %% @doc Type bytes.
 -spec bytes(binary(), console()) ->
-    {ok, [effect()], console()} | {error, full | {too_large, pos_integer()}}.
+    {ok, [effect()], console()} | {error, full}.
 bytes(Bytes, #console{typist = Typist} = Con) ->
     case evum_typist:type({bytes, Bytes}, none, Typist) of
         {ok, Effects, Typist1} ->
@@ -324,6 +329,9 @@ expired(typist, #console{typist = Typist} = Con) ->
     type(evum_typist:expired(Typist), Con);
 expired(ask, Con) ->
     ask(Con);
+%% Where there is nobody to ask, time tells.
+expired(answer, #console{asked = true, agent = false} = Con) ->
+    unread(0, 0, Con);
 %% The answer may still come.
 expired(answer, #console{asked = true, typist = Typist} = Con) ->
     type(evum_typist:unanswered(Typist), Con);
@@ -417,6 +425,8 @@ type([{write, Bytes, Ref} | Rest], Done, #console{callers = Callers} = Con) ->
     {Given, Con1} = give_credit(0, Con#console{callers = Callers1}),
     type(Rest, [[{write, Bytes} | Given] | Done], Con1).
 
+ask(#console{agent = false} = Con) ->
+    {[{timer, answer, ?READ_TIME}], Con#console{asked = true}};
 ask(#console{asked = true} = Con) ->
     {[{timer, answer, ?ANSWER_LIMIT}], Con};
 ask(Con) ->

@@ -9,9 +9,7 @@
 %%
 %% Once some 4 KB lie unread in a guest, its kernel stops listening to that
 %% console for good (`line_throttle()' in `arch/um/drivers/line.c'). So input is
-%% paced where there is an agent to ask how much is unread: after so many bytes
-%% the next ones wait until all has been read. Where there is none, little is
-%% taken at once.
+%% paced: after so many bytes the next ones wait until all has been read.
 %%
 %% A terminal that takes lines (`ICANON') does not tell of one that is not ended,
 %% and cuts it off at 4095 bytes. So the beginning of a long line is handed to
@@ -28,8 +26,8 @@
 %% the guest gives in so many milliseconds or later, or of {@link unanswered/1}.
 -module(evum_typist).
 
--export([new/1, booting/1, ready/1, type/3, shown/3, expired/1, unread/3, unanswered/1]).
--export([queued/1, limit/1, is_prompt/1]).
+-export([new/0, booting/1, ready/1, type/3, shown/3, expired/1, unread/3, unanswered/1]).
+-export([queued/1, limit/0, is_prompt/1]).
 
 -export_type([typist/0, effect/0, kind/0]).
 
@@ -37,11 +35,8 @@
 -define(FIRST_PROMPT_WAIT, 3000).
 %% A line waits no longer than that for a prompt, ms.
 -define(PROMPT_WAIT, 1000).
-%% Bytes that wait to be typed, where they are paced ...
--define(QUEUE_PACED, (4 bsl 20)).
-%% ... and where not: in all, and at once.
--define(QUEUE_MAX, 65536).
--define(BYTES_MAX, 3000).
+%% Bytes that wait to be typed.
+-define(QUEUE_MAX, (4 bsl 20)).
 %% Bytes typed between two looks at what is unread: twice as many would still
 %% fit, should one look be a little early ...
 -define(PACE, 1536).
@@ -71,7 +66,7 @@
     queue = queue:new() :: queue:queue({kind(), binary(), term()}),
     bytes = 0 :: non_neg_integer(),
     %% what may be typed before the next look
-    room = infinity :: infinity | non_neg_integer(),
+    room = ?PACE :: non_neg_integer(),
     asking = false :: boolean(),
     look = ?LOOK_MIN :: pos_integer(),
     %% the last look was not answered
@@ -84,16 +79,14 @@
 
 -opaque typist() :: #typist{}.
 
-%% @doc The console of a machine that has just been started, and whether the
-%% guest can be asked what is unread.
--spec new(Paced :: boolean()) -> typist().
-new(true) -> #typist{room = ?PACE};
-new(false) -> #typist{}.
+%% @doc The console of a machine that has just been started.
+-spec new() -> typist().
+new() -> #typist{}.
 
 %% @doc The machine boots (again); what is queued stays.
 -spec booting(typist()) -> typist().
-booting(#typist{queue = Queue, bytes = Bytes, room = Room}) ->
-    (new(Room =/= infinity))#typist{queue = Queue, bytes = Bytes}.
+booting(#typist{queue = Queue, bytes = Bytes}) ->
+    #typist{queue = Queue, bytes = Bytes}.
 
 %% @doc The program on the console has been started.
 -spec ready(typist()) -> {[effect()], typist()}.
@@ -109,11 +102,9 @@ ready(T) ->
 %% back with the effect that writes them, or the first piece of them. `{error,
 %% full}' when too many wait.
 -spec type({kind(), binary()}, Tag :: term(), typist()) ->
-    {ok, [effect()], typist()} | {error, full | {too_large, pos_integer()}}.
-type({bytes, Bytes}, _Tag, #typist{room = infinity}) when byte_size(Bytes) > ?BYTES_MAX ->
-    {error, {too_large, byte_size(Bytes)}};
+    {ok, [effect()], typist()} | {error, full}.
 type({Kind, Bytes}, Tag, #typist{queue = Queue, bytes = Waiting} = T) ->
-    case byte_size(Bytes) + Waiting > limit(T) of
+    case byte_size(Bytes) + Waiting > ?QUEUE_MAX of
         true ->
             {error, full};
         false ->
@@ -187,9 +178,8 @@ queued(#typist{bytes = Bytes}) ->
     Bytes.
 
 %% @doc The most bytes that may wait.
--spec limit(typist()) -> pos_integer().
-limit(#typist{room = infinity}) -> ?QUEUE_MAX;
-limit(_) -> ?QUEUE_PACED.
+-spec limit() -> pos_integer().
+limit() -> ?QUEUE_MAX.
 
 first_prompt(#typist{phase = starting, prompt = true} = T) -> T#typist{phase = open};
 first_prompt(T) -> T.
@@ -211,7 +201,7 @@ run(#typist{phase = open, queue = Queue} = T) ->
             T1 = typed(Kind, Piece, (in_line(Piece, T))#typist{
                 queue = rest(Rest, Tag, queue:drop(Queue)),
                 bytes = T#typist.bytes - byte_size(Piece),
-                room = less(T#typist.room, Piece),
+                room = T#typist.room - byte_size(Piece),
                 waiting = false
             }),
             {Effects, T2} = run(T1),
@@ -222,7 +212,7 @@ run(#typist{phase = open, queue = Queue} = T) ->
 run(T) ->
     {[], T}.
 
-split(Bytes, Room) when is_integer(Room), byte_size(Bytes) > Room ->
+split(Bytes, Room) when byte_size(Bytes) > Room ->
     <<Piece:Room/binary, Rest/binary>> = Bytes,
     {Piece, Rest};
 split(Bytes, _Room) ->
@@ -231,9 +221,6 @@ split(Bytes, _Room) ->
 %% What has been begun waits for no prompt.
 rest(<<>>, _Tag, Queue) -> Queue;
 rest(Rest, Tag, Queue) -> queue:in_r({bytes, Rest, Tag}, Queue).
-
-less(infinity, _Piece) -> infinity;
-less(Room, Piece) -> Room - byte_size(Piece).
 
 ask(#typist{asking = true} = T) -> {[], T};
 ask(T) -> {[{ask, 0}], T#typist{asking = true}}.

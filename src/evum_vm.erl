@@ -79,7 +79,7 @@ send(Pid, Line, Timeout) ->
     gen_server:call(Pid, {send, Line, Timeout}, infinity).
 
 %% @doc Type bytes.
--spec puts(pid(), binary()) -> ok | {error, full | stopped | {too_large, pos_integer()}}.
+-spec puts(pid(), binary()) -> ok | {error, full | stopped}.
 puts(Pid, Bytes) ->
     gen_server:call(Pid, {puts, Bytes}, infinity).
 

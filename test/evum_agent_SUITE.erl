@@ -541,6 +541,5 @@ kernel_without_a_channel(Config) ->
     ok = evum_vm:await(R),
     ?assertEqual({error, no_agent}, evum:await(R, ready)),
     ?assertEqual({error, no_agent}, evum:cmd(R, "true")),
-    ?assertEqual({error, {too_large, 3001}}, evum:puts(R, binary:copy(<<"x">>, 3001))),
     ?assertEqual([<<"here">>], evum_test:sh(R, "echo here")),
     ok = evum:stop(R).

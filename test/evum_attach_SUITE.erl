@@ -22,6 +22,7 @@ all() ->
         guardian_is_killed,
         machine_ends,
         by_pid,
+        paste_without_agent,
         wrong_calls,
         erlang_shell,
         beam_is_killed,
@@ -130,6 +131,25 @@ by_pid(Config) ->
     R = evum_test:boot(Config, #{switch => none}),
     Terminal = console(Config, "'" ++ pid_to_list(R) ++ "'"),
     leave(Terminal).
+
+%% On a kernel that says of itself that it has no virtio console; no more than
+%% would fit unread.
+paste_without_agent(Config) ->
+    {ok, Info} = evum_kernel:info(?config(kernel, Config)),
+    #{features := Features} = Info,
+    Less = Info#{features := maps:remove(<<"VIRTIO_CONSOLE">>, Features)},
+    {ok, Machine} = evum_machine:describe(#{switch => none}),
+    {ok, Machine1} = evum_machine:with_kernel(Machine, Less),
+    {ok, R} = evum_vm:start_link({Machine1, Less}),
+    ok = evum_vm:await(R),
+    {ok, _} = evum:expect(R, {prompt}, ?LIMIT),
+    Terminal = console(Config, "'" ++ pid_to_list(R) ++ "'"),
+    Line = lists:duplicate(99, $x) ++ "\r",
+    type(Terminal, "stty -echo; echo re''ady; head -n 39 | wc -c; stty echo\r", "ready\r\n"),
+    type(Terminal, lists:duplicate(39, Line), "3900\r\n.*# $"),
+    type(Terminal, "echo on $((20 + 22))\r", "on 42\r\n.*# $"),
+    leave(Terminal),
+    ok = evum:stop(R).
 
 wrong_calls(Config) ->
     R = start(Config),

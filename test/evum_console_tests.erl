@@ -10,7 +10,7 @@ new() ->
     Con.
 
 %% One of a guest that can be asked what is unread.
-paced() ->
+with_agent() ->
     {_, Con} = evum_console:new(self(), 100, true),
     Con.
 
@@ -46,8 +46,8 @@ a_caller_waits_no_longer_than_it_said_test() ->
     {_, [{lines, _, [<<"# x">>]} | _], _} = evum_console:output(<<"x\n">>, Con1).
 
 too_much_typed_test() ->
-    Con = paced(),
-    Much = binary:copy(<<"x">>, evum_typist:limit(evum_typist:new(true))),
+    Con = with_agent(),
+    Much = binary:copy(<<"x">>, evum_typist:limit()),
     ?assertEqual({error, full}, evum_console:line(Much, infinity, from(1), Con)),
     {ok, [], Con1} = evum_console:bytes(Much, Con),
     ?assertEqual({error, full}, evum_console:bytes(<<"x">>, Con1)).
@@ -55,7 +55,7 @@ too_much_typed_test() ->
 %% The guest is asked what is unread; one that does not answer is typed to all
 %% the same, a little at a time.
 an_agent_that_does_not_answer_test() ->
-    {_, Con} = evum_console:ready(paced()),
+    {_, Con} = evum_console:ready(with_agent()),
     {_, _, Con1} = evum_console:output(<<"# ">>, Con),
     {ok, Effects, Con2} = evum_console:bytes(binary:copy(<<"x">>, 9000), Con1),
     ?assert(lists:member(ask, Effects)),
@@ -67,9 +67,22 @@ an_agent_that_does_not_answer_test() ->
     {[{timer, answer, _}, ask], Con4} = evum_console:expired(ask, Con3),
     {[{write, _} | _], _} = evum_console:expired(answer, Con4).
 
+%% Where there is none, time passes before the next piece.
+no_agent_test() ->
+    Much = binary:copy(<<"x">>, 9000),
+    {ok, Effects, Con} = evum_console:bytes(Much, open()),
+    ?assertMatch([{write, _}, {timer, answer, _}], Effects),
+    ?assertEqual(9000, typed(Effects, Con)).
+
+typed([{write, Bytes}, {timer, answer, _}], Con) ->
+    {Effects, Con1} = evum_console:expired(answer, Con),
+    byte_size(Bytes) + typed(Effects, Con1);
+typed([{write, Bytes}], _Con) ->
+    byte_size(Bytes).
+
 %% A line that is typed in pieces has one caller, and one echo.
 a_line_in_pieces_test() ->
-    {_, Con} = evum_console:ready(paced()),
+    {_, Con} = evum_console:ready(with_agent()),
     {_, _, Con1} = evum_console:output(<<"# ">>, Con),
     Caller = from(1),
     {ok, Effects, Con2} = evum_console:line(binary:copy(<<"x">>, 2000), infinity, Caller, Con1),

@@ -15,12 +15,12 @@ shown(Ended, Partial, T) ->
     {written(Effects), T1}.
 
 at_prompt() ->
-    {_, T} = evum_typist:ready(evum_typist:new(false)),
+    {_, T} = evum_typist:ready(evum_typist:new()),
     {[], T1} = shown(true, <<"# ">>, T),
     T1.
 
 nothing_is_typed_before_the_first_prompt_test() ->
-    {[], T1} = type({line, <<"a\n">>}, evum_typist:new(false)),
+    {[], T1} = type({line, <<"a\n">>}, evum_typist:new()),
     {[], T2} = type({bytes, <<"b">>}, T1),
     %% boot messages, even one that is not ended
     {[], T3} = shown(true, <<"Booting...">>, T2),
@@ -28,13 +28,13 @@ nothing_is_typed_before_the_first_prompt_test() ->
     ?assertMatch({[<<"a\n">>, <<"b">>], _}, shown(false, <<"# ">>, T4)).
 
 a_prompt_may_be_faster_than_the_news_of_the_shell_test() ->
-    {[], T1} = type({line, <<"a\n">>}, evum_typist:new(false)),
+    {[], T1} = type({line, <<"a\n">>}, evum_typist:new()),
     {[], T2} = shown(true, <<"# ">>, T1),
     {Effects, _} = evum_typist:ready(T2),
     ?assertEqual([<<"a\n">>], written(Effects)).
 
 a_shell_without_prompt_gets_its_input_late_test() ->
-    {[], T1} = type({bytes, <<"b">>}, evum_typist:new(false)),
+    {[], T1} = type({bytes, <<"b">>}, evum_typist:new()),
     {_, T2} = evum_typist:ready(T1),
     {Effects, _} = evum_typist:expired(T2),
     ?assertEqual([<<"b">>], written(Effects)).
@@ -79,32 +79,15 @@ typed_newlines_are_lines_too_test() ->
     ?assertMatch({[<<"b\n">>], _}, shown(true, <<"# ">>, T3)).
 
 the_queue_is_bounded_test() ->
-    Paced = evum_typist:new(true),
-    Big = binary:copy(<<"x">>, evum_typist:limit(Paced)),
-    {[], T} = type({bytes, Big}, Paced),
-    ?assertEqual({error, full}, evum_typist:type({bytes, <<"y">>}, none, T)),
-    %% and where nobody can say what is unread, little at once
-    Bytes = binary:copy(<<"x">>, 3000),
-    Filled = lists:foldl(
-        fun(_, Acc) -> element(2, type({bytes, Bytes}, Acc)) end, evum_typist:new(false), lists:seq(1, 21)
-    ),
-    ?assertEqual({error, full}, evum_typist:type({bytes, Bytes}, none, Filled)),
-    ?assertEqual(
-        {error, {too_large, 3001}},
-        evum_typist:type({bytes, <<Bytes/binary, "x">>}, none, evum_typist:new(false))
-    ).
+    {[], T} = type({bytes, binary:copy(<<"x">>, evum_typist:limit())}, evum_typist:new()),
+    ?assertEqual({error, full}, evum_typist:type({bytes, <<"y">>}, none, T)).
 
 %% What a guest's kernel takes unread before it is deaf: N_TTY_BUF_SIZE less
 %% TTY_THRESHOLD_THROTTLE.
 -define(DEAF, 3968).
 
-paced() ->
-    {_, T} = evum_typist:ready(evum_typist:new(true)),
-    {[], T1} = shown(true, <<"# ">>, T),
-    T1.
-
 bytes_wait_until_all_is_read_test() ->
-    {ok, Effects, T1} = evum_typist:type({bytes, binary:copy(<<"x">>, 10000)}, none, paced()),
+    {ok, Effects, T1} = evum_typist:type({bytes, binary:copy(<<"x">>, 10000)}, none, at_prompt()),
     [First] = written(Effects),
     ?assert(2 * byte_size(First) < ?DEAF),
     ?assertEqual({ask, 0}, lists:last(Effects)),
@@ -114,18 +97,18 @@ bytes_wait_until_all_is_read_test() ->
     {More, _} = evum_typist:unread(0, 0, T3),
     ?assertMatch([<<"x", _/binary>>], written(More)),
     %% nobody asked
-    ?assertEqual({[], paced()}, evum_typist:unread(0, 0, paced())).
+    ?assertEqual({[], at_prompt()}, evum_typist:unread(0, 0, at_prompt())).
 
 a_long_line_waits_for_one_prompt_test() ->
     Line = <<(binary:copy(<<"x">>, 2000))/binary, "\n">>,
-    {ok, Effects, T1} = evum_typist:type({line, Line}, tag, paced()),
+    {ok, Effects, T1} = evum_typist:type({line, Line}, tag, at_prompt()),
     [{write, Start, tag}, {ask, 0}] = Effects,
     {[{write, Rest, tag}], _} = evum_typist:unread(0, 0, T1),
     ?assertEqual(Line, <<Start/binary, Rest/binary>>).
 
 %% Once without an answer; then after a prompt, or an answer.
 without_answers_little_is_typed_test() ->
-    {ok, Effects, T1} = evum_typist:type({bytes, binary:copy(<<"x">>, 10000)}, none, paced()),
+    {ok, Effects, T1} = evum_typist:type({bytes, binary:copy(<<"x">>, 10000)}, none, at_prompt()),
     {More, T2} = evum_typist:unanswered(T1),
     ?assert(iolist_size(written(Effects ++ More)) < ?DEAF),
     ?assertEqual({ask, 0}, lists:last(More)),
@@ -143,7 +126,7 @@ long_lines_are_handed_over_test_() ->
     [
         {Name, fun() ->
             Bytes = <<Typed/binary, (binary:copy(<<"y">>, 5000))/binary>>,
-            {ok, _, T} = evum_typist:type({bytes, Bytes}, none, paced()),
+            {ok, _, T} = evum_typist:type({bytes, Bytes}, none, at_prompt()),
             {Effects, _} = evum_typist:unread(0, Eof, T),
             ?assertEqual(Handed, [<<4>>] =:= written(Effects) andalso {ask, 0} =:= lists:last(Effects))
         end}
@@ -172,7 +155,7 @@ prop_pace() ->
                     {ok, Effects, T1} = evum_typist:type({bytes, Bytes}, none, T0),
                     {Acc ++ Effects, T1}
                 end,
-                {[], paced()},
+                {[], at_prompt()},
                 Typed
             ),
             {Got, Most} = guest(Queued, T, Reads, Eof, early, {<<>>, <<>>}, <<>>, 0),
@@ -235,7 +218,7 @@ prop_order() ->
         Events,
         list(event()),
         begin
-            {Written, Typed, T} = lists:foldl(fun run/2, {[], [], evum_typist:new(false)}, Events),
+            {Written, Typed, T} = lists:foldl(fun run/2, {[], [], evum_typist:new()}, Events),
             {Last, _} = settle(T, 2 + length(Events)),
             Written ++ Last =:= Typed
         end
