@@ -38,10 +38,8 @@
 -type start_error() ::
     evum_machine:error()
     | evum_kernel:reason()
-    | {kernel, file:filename(), Posix :: atom()}
     | evum_disk:reason()
-    | {Step :: atom(), Posix :: atom()}
-    | {namespaces, Posix :: atom(), Hint :: string()}
+    | evum_machine_start:failure()
     | {no_program, file:filename()}
     | {switch, term()}.
 

@@ -1,10 +1,12 @@
 %% SPDX-License-Identifier: Apache-2.0
 %% @doc What `evum_guest' is told to start a machine (pure): the kernel's command
 %% line, what `evum_init' is told, and which of the host's files are there for
-%% them.
+%% them; and what its answer means where it could not.
 -module(evum_machine_start).
 
--export([request/2]).
+-export([request/2, failure/4]).
+
+-export_type([failure/0]).
 
 -define(JAIL, "/dev/shm/evum").
 %% What the jail's tmpfs holds beside the machine's memory, bytes.
@@ -16,6 +18,11 @@
 -define(HANDOVER_FD, 6).
 %% linux/virtio_ids.h
 -define(VIRTIO_ID_CONSOLE, "3").
+
+-type failure() ::
+    {kernel | disk | image | share, Path :: file:filename_all(), Posix :: atom()}
+    | {namespaces, Posix :: atom(), Hint :: string()}
+    | {Step :: atom(), Posix :: atom()}.
 
 %% @doc The request, as `doc/port-protocol.md' has it. By now the switches of
 %% the machine's interfaces are paths of control sockets, and its `cpu' is a list,
@@ -53,6 +60,23 @@ shares(#{share := Shares}) ->
         {<<"share", (integer_to_binary(N))/binary>>, HostDir, Mode =:= rw}
      || {N, {HostDir, _, Mode}} <- lists:zip(lists:seq(0, length(Shares) - 1), Shares)
     ].
+
+%% @doc Why there is no machine, by the step that failed.
+-spec failure(atom(), atom(), evum_machine:machine(), evum_kernel:kernel()) -> failure().
+failure(exec, Errno, _Machine, #{path := Path}) ->
+    {kernel, Path, Errno};
+%% What the host denies to all who are not root, on some distributions.
+failure(namespaces, Errno, _Machine, _Kernel) ->
+    {namespaces, Errno, "user namespaces: see doc/guide.md, Trouble"};
+failure(disk, Errno, #{disk := {file, Path, _}}, _Kernel) ->
+    {disk, Path, Errno};
+failure(image, Errno, #{image := #{path := Path}}, _Kernel) ->
+    {image, Path, Errno};
+failure(Step, Errno, Machine, _Kernel) ->
+    case lists:keyfind(atom_to_binary(Step), 1, shares(Machine)) of
+        {_, HostDir, _} -> {share, HostDir, Errno};
+        false -> {Step, Errno}
+    end.
 
 %% c_src/init/files.c draws it.
 files(#{files := Files}) ->

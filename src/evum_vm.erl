@@ -484,8 +484,8 @@ handle_port({reply, 0, {ok, OsPid}}, #state{awaiting = Awaiting} = State) ->
     known_as(OsPid),
     lists:foreach(fun(From) -> gen_server:reply(From, ok) end, Awaiting),
     {noreply, State#state{phase = running, os_pid = OsPid, awaiting = []}};
-handle_port({reply, 0, {error, {Step, Errno}}}, State) ->
-    {noreply, failed(start_error(Step, Errno, State), State)};
+handle_port({reply, 0, {error, {Step, Errno}}}, #state{machine = Machine, kernel = Kernel} = State) ->
+    {noreply, failed(evum_machine_start:failure(Step, Errno, Machine, Kernel), State)};
 handle_port({reply, Id, Result}, #state{requests = Requests} = State) ->
     case maps:take(Id, Requests) of
         {From, Rest} ->
@@ -526,18 +526,6 @@ handle_port({event, exited, How}, #state{port = Port, reason = Reason} = State) 
     {noreply, State#state{phase = exited, reason = Reason1}};
 handle_port(_Other, State) ->
     {noreply, State}.
-
-start_error(exec, Errno, #state{kernel = #{path := Path}}) ->
-    {kernel, Path, Errno};
-%% What the host denies to all who are not root, on some distributions.
-start_error(namespaces, Errno, _State) ->
-    {namespaces, Errno, "user namespaces: see doc/guide.md, Trouble"};
-start_error(disk, Errno, #state{machine = #{disk := {file, Path, _}}}) ->
-    {disk, Path, Errno};
-start_error(image, Errno, #state{machine = #{image := #{path := Path}}}) ->
-    {image, Path, Errno};
-start_error(Step, Errno, _State) ->
-    {Step, Errno}.
 
 %% evum_guest has ended, and the guest with it.
 ended(_Status, #state{stopping = [_ | _]} = State) ->

@@ -22,7 +22,7 @@ groups() ->
     ].
 
 both() ->
-    [tiny, debian_image, nothing_of_the_host, shares, files, disk, folder, ext4, unusable].
+    [tiny, debian_image, nothing_of_the_host, shares, share_gone, files, disk, folder, ext4, unusable].
 
 init_per_suite(Config) ->
     {ok, _} = application:ensure_all_started(evum),
@@ -202,6 +202,20 @@ shares(Config) ->
         end
      || O <- [Options, Options#{image => host}]
     ].
+
+%% One that has gone since it was looked at is told by its name.
+share_gone(Config) ->
+    process_flag(trap_exit, true),
+    [Stays, Goes] = [in(Config, Name) || Name <- ["stays", "goes"]],
+    [ok = file:make_dir(Dir) || Dir <- [Stays, Goes]],
+    Given = #{image => tiny, switch => none, share => [{Stays, "/a", ro}, {Goes, "/b", rw}]},
+    {ok, Machine} = evum_machine:describe(Given),
+    {ok, Kernel} = evum_kernel:info(?config(kernel, Config)),
+    {ok, Machine1} = evum_machine:with_kernel(Machine, Kernel),
+    ok = file:del_dir(Goes),
+    {ok, R} = evum_vm:start_link({Machine1, Kernel}),
+    ?assertEqual({error, {share, list_to_binary(Goes), enoent}}, evum_vm:await(R)),
+    _ = evum_test:await_down(R).
 
 %% They are there before anything runs, with an owner and modes.
 files(Config) ->
