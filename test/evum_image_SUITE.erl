@@ -17,7 +17,7 @@ all() ->
 
 groups() ->
     [
-        {fast, [], both() ++ [as_new_after_a_reboot, services, enabled_service, old_names, erlang_image]},
+        {fast, [], both() ++ [as_new_after_a_reboot, shut_down, services, enabled_service, old_names, erlang_image]},
         {debian, [], both()}
     ].
 
@@ -54,7 +54,7 @@ init_per_testcase(Case, Config) ->
             end
     end.
 
-needs(Case) when Case =:= debian_image; Case =:= services; Case =:= enabled_service; Case =:= verify ->
+needs(Case) when Case =:= debian_image; Case =:= services; Case =:= enabled_service; Case =:= old_names; Case =:= verify ->
     debian;
 needs(erlang_image) -> erlang;
 needs(_) -> none.
@@ -266,6 +266,34 @@ disk(Config) ->
     %% sparse
     Used = string:trim(os:cmd("du -m '" ++ Disk ++ "' | cut -f 1")),
     ?assert(list_to_integer(Used) < 16).
+
+%% Nothing has called sync: what was there before the end is on the disk before
+%% anybody is waited for, and what was written at the end before the power is off.
+shut_down(Config) ->
+    Daemon = <<
+        "trap 'echo late > /etc/late; echo asked > /dev/console; exec sleep 1000' TERM\n"
+        "echo > /run/up\n"
+        "while :; do sleep 0.1; done\n"
+    >>,
+    Options = #{image => tiny, disk => {file, in(Config, "disk"), 16}, files => #{"/etc/daemon" => Daemon}},
+    Writing = fun(Text) ->
+        R = machine(Config, Options),
+        [] = sh(R, ["rm -f /run/up; echo ", Text, " > /etc/text"]),
+        [] = sh(R, "(setsid sh /etc/daemon &); until [ -e /run/up ]; do sleep 0.1; done"),
+        R
+    end,
+    ok = evum:shutdown(Writing("first"), 60000),
+    R = machine(Config, Options),
+    ?assertEqual([<<"first">>, <<"late">>], sh(R, "cat /etc/text /etc/late")),
+    ok = evum:stop(R),
+    evum_test:drain(),
+    Cut = Writing("second"),
+    Self = self(),
+    _ = spawn_link(fun() -> Self ! {ended, evum:shutdown(Cut, 60000)} end),
+    _ = evum_test:await_line("asked$"),
+    ok = evum:stop(Cut),
+    receive {ended, Answer} -> ?assertEqual(ok, Answer) end,
+    ?assertEqual([<<"second">>], sh(machine(Config, Options), "cat /etc/text")).
 
 bad_disks(Config) ->
     Text = in(Config, "text"),

@@ -158,13 +158,15 @@ static bool all_ended(int64_t limit_ms, const sigset_t *signals)
 /*
  * All are asked to end, then made to. A shell on a terminal ignores SIGTERM;
  * it ends when its terminal is gone, which SIGHUP says. The agent goes first:
- * nobody is to start anything any more.
+ * nobody is to start anything any more. What was written by then is on the disk
+ * before they are waited for: the owner may lose patience.
  */
 _Noreturn static void shut_down(struct service services[SERVICES],
 				const sigset_t *signals, int how)
 {
 	if (services[SERVICE_AGENT].pid)
 		kill(services[SERVICE_AGENT].pid, SIGKILL);
+	sync();
 	kill(-1, SIGTERM);
 	if (services[SERVICE_CONSOLE].pid)
 		kill(-services[SERVICE_CONSOLE].pid, SIGHUP);
