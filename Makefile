@@ -31,13 +31,14 @@ shell: compile
 	@$(REBAR3) shell
 
 # On the fast kernels, which are built once (from then on they are in a cache),
-# and on Debian's; on Debian's alone where there is no way to build them.
+# and on Debian's; on Debian's alone where there is nothing to build them from,
+# which is status 3.
 test:
 	@scripts/deps run test kernel image
 	@$(REBAR3) compile
-	-@kernel/build
-	-@rootfs/build debian erlang
-	-@kernel/build --flavour smp
+	@kernel/build || [ $$? = 3 ]
+	@rootfs/build debian erlang || [ $$? = 3 ]
+	@kernel/build --flavour smp || [ $$? = 3 ]
 	@scripts/test
 
 check:
