@@ -66,13 +66,19 @@ info() ->
 info(Path) ->
     find(Path).
 
-%% @doc The kernel at a path, or the first one that is found; `smp' looks for
-%% the flavour for machines of several CPUs in `priv'.
+%% @doc The kernel at a path, or the first one that is found; `smp' is for
+%% machines of several CPUs: that of `EVUM_KERNEL' where it has SMP, or the flavour
+%% that `make kernel-smp' has put into `priv'.
 -spec find(default | smp | file:filename_all()) -> {ok, kernel()} | {error, reason()}.
 find(smp) ->
-    case built_path("linux-smp") of
-        {true, Path} -> ask(priv, Path);
-        false -> {error, {no_kernel, ["priv/kernel/linux-smp (make kernel-smp)"]}}
+    case candidate(environment) of
+        {true, {environment, Path}} ->
+            case ask(environment, Path) of
+                {ok, #{flavour := Flavour}} when Flavour =/= smp -> built_smp();
+                Answer -> Answer
+            end;
+        false ->
+            built_smp()
     end;
 find(default) ->
     case lists:filtermap(fun candidate/1, [environment, priv, path]) of
@@ -124,6 +130,12 @@ has_serial(#{features := #{<<"VIRTIO_UML">> := y} = Features} = Kernel) ->
     end;
 has_serial(_) ->
     false.
+
+built_smp() ->
+    case built_path("linux-smp") of
+        {true, Path} -> ask(priv, Path);
+        false -> {error, {no_kernel, ["priv/kernel/linux-smp (make kernel-smp)"]}}
+    end.
 
 candidate(environment) ->
     case os:getenv("EVUM_KERNEL") of
