@@ -10,6 +10,7 @@
 -export([
     two_sockets_of_one_switch/1,
     default_socket/1,
+    runtime_directory/1,
     default_is_started_once/1,
     switch_gets_a_socket_of_its_own/1,
     last_socket_takes_the_run_directory_along/1,
@@ -32,6 +33,7 @@ all() ->
     [
         two_sockets_of_one_switch,
         default_socket,
+        runtime_directory,
         default_is_started_once,
         switch_gets_a_socket_of_its_own,
         last_socket_takes_the_run_directory_along,
@@ -93,6 +95,25 @@ default_socket(Config) ->
     {ok, Again} = evum_ctl:start(Switch, Path),
     ?assertEqual({ok, Again}, evum_ctl:default()),
     ok = evum_ctl:stop(Again).
+
+%% Where the user has a folder for such things, it is there, and looked for there.
+runtime_directory(Config) ->
+    Before = os:getenv("XDG_RUNTIME_DIR"),
+    Runtime = ?config(dir, Config),
+    true = os:putenv("XDG_RUNTIME_DIR", Runtime),
+    try
+        Dir = filename:join(Runtime, "evum-" ++ os:getpid()),
+        {ok, Ctl} = evum_ctl:start(?config(switch, Config)),
+        ?assertEqual(filename:join(Dir, "evum.ctl"), evum_ctl:socket(Ctl)),
+        ?assert(lists:member({file, Dir}, evum_test:leftovers())),
+        ok = evum_ctl:stop(Ctl),
+        ?assertNot(lists:member({file, Dir}, evum_test:leftovers()))
+    after
+        case Before of
+            false -> os:unsetenv("XDG_RUNTIME_DIR");
+            _ -> os:putenv("XDG_RUNTIME_DIR", Before)
+        end
+    end.
 
 default_is_started_once(_Config) ->
     Self = self(),

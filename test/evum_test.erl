@@ -130,14 +130,18 @@ leftovers() ->
          || {Pid, Name} <- processes_of_host(), is_ours(Name), lists:member(cwd(integer_to_list(Pid)), Folders)
         ] ++
             [
-                {file, File}
-             || File <- filelib:wildcard("/tmp/evum-*"),
-                {match, [Beam]} <- [
-                    re:run(File, "^/tmp/evum-[0-9]+-([0-9]+)$", [{capture, [1], list}])
-                ],
+                {file, filename:join(Folder, File)}
+             || {Folder, Pattern} <- run_directories(),
+                File <- filelib:wildcard("evum-*", Folder),
+                {match, [Beam]} <- [re:run(File, Pattern, [{capture, [1], list}])],
                 lists:member(cwd(Beam), [gone | Folders])
             ]
     ).
+
+%% As evum_ctl makes them.
+run_directories() ->
+    [{"/tmp", "^evum-[0-9]+-([0-9]+)$"}] ++
+        [{Runtime, "^evum-([0-9]+)$"} || Runtime <- [os:getenv("XDG_RUNTIME_DIR", "")], Runtime =/= ""].
 
 %% The checkout: this module was compiled from its folder test.
 top() ->
