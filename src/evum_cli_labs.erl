@@ -14,8 +14,9 @@
 do("up", [Given], Options, #{cwd := Cwd} = Io) ->
     up(filename:absname(Given, Cwd), Options, Io);
 do("check", [Given], _, #{cwd := Cwd} = Io) ->
-    case evum_lab:check(filename:absname(Given, Cwd)) of
-        ok -> 0;
+    Path = filename:absname(Given, Cwd),
+    case evum_lab:check(Path) of
+        ok -> notes(Path, Io);
         {error, Problems} -> problems(Problems, Io)
     end;
 do("down", Names, _, Io) ->
@@ -78,7 +79,9 @@ with_lab(Names, Io, Fun) ->
 
 up(Path, Options, Io) ->
     case evum_lab:load(Path) of
-        {ok, #{} = Map} -> up_as(described(Map, Path, Options), Io);
+        {ok, #{} = Map} ->
+            _ = notes(Path, Io),
+            up_as(described(Map, Path, Options), Io);
         {ok, Other} -> up_as(Other, Io);
         {error, Problems} -> problems(Problems, Io)
     end.
@@ -135,6 +138,9 @@ failures(#{machines := Machines, problems := Problems}, Io) ->
         ],
         Io
     ).
+
+notes(Path, Io) ->
+    evum_cli_io:err(Io, [["evum: note: ", Note, "\n"] || Note <- evum_lab:notes(Path)], 0).
 
 problems([], _) ->
     0;

@@ -20,7 +20,7 @@
 %% stands for. What is in neither is refused.
 -module(evum_kathara).
 
--export([read/1, describe/2, images/0]).
+-export([read/1, noted/1, describe/2, images/0]).
 %% For evum_lab_export, which goes the other way.
 -export([images_of/1, sysctl/2, commands/4, limit_of/1]).
 
@@ -64,14 +64,23 @@
 %% is of no effect here is logged.
 -spec read(file:filename_all()) -> {ok, map()} | {error, [evum_lab_spec:problem(), ...]}.
 read(Path) ->
+    case noted(Path) of
+        {ok, Lab, Notes} ->
+            lists:foreach(fun(Note) -> logger:notice("evum: ~ts", [Note], #{domain => [evum]}) end, Notes),
+            {ok, Lab};
+        {error, _} = Error ->
+            Error
+    end.
+
+%% @doc The same, with what is of no effect here as lines of text.
+-spec noted(file:filename_all()) ->
+    {ok, map(), [unicode:chardata()]} | {error, [evum_lab_spec:problem(), ...]}.
+noted(Path) ->
     case evum_kathara_folder:read(Path) of
         {ok, Folder} ->
             case describe(Folder, images()) of
-                {ok, Lab, Notes} ->
-                    [logger:notice("evum: ~ts: ~ts", [where(File, Line), What], #{domain => [evum]}) || {File, Line, What} <- Notes],
-                    {ok, Lab};
-                {error, _} = Error ->
-                    Error
+                {ok, Lab, Notes} -> {ok, Lab, [[where(File, Line), ": ", What] || {File, Line, What} <- Notes]};
+                {error, _} = Error -> Error
             end;
         {error, _} = Error ->
             Error

@@ -12,7 +12,7 @@
 %% that take a lab return `{error, no_lab}' where it does not run.
 -module(evum_lab).
 
--export([check/1, read/1, load/1]).
+-export([check/1, notes/1, read/1, load/1]).
 -export([start/1, start/2, stop/1, list/0, info/1, machine/2, links/1, watch/1]).
 -export([apply/2, add/3, add_switch/3, remove/2, connect/3, connect/4, disconnect/3, set_link/4]).
 -export([kill/2, boot/2, restart/2]).
@@ -41,6 +41,14 @@ check(Description) ->
     case read(Description) of
         {ok, _} -> ok;
         {error, _} = Error -> Error
+    end.
+
+%% @doc What a folder of Kathará's says that is of no effect here, as lines of text.
+-spec notes(description()) -> [unicode:chardata()].
+notes(Description) ->
+    case is_folder(Description) andalso evum_kathara:noted(Description) of
+        {ok, _, Notes} -> Notes;
+        _ -> []
     end.
 
 %% @doc A description in its one form.

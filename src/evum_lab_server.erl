@@ -485,74 +485,26 @@ start_machine(Name, #state{lab = #{machines := Specs} = Lab} = State0) ->
     end.
 
 %% Set all ports to what their links say, and part those that do not reach one another.
-plug(#state{machines = Machines} = State) ->
-    Ports = [{Name, Port} || {Name, Machine} <- maps:to_list(Machines), Port <- ports(Name, Machine, State)],
-    Set = lists:foldl(fun({_, {Home, Port, Setting}}, Acc) -> set(Home, Port, Setting, Acc) end, State, Ports),
-    part([{Home, Name, Port} || {Name, {Home, Port, _}} <- Ports], trunk_ports(Set)).
+plug(#state{lab = Lab, net = Net, cuts = Cuts, addresses = Addresses} = State) ->
+    {Complaints, Net1} = evum_lab_ports:set(attached(State), {Cuts, Addresses}, {Lab, Net}),
+    lists:foldl(fun({Segment, Reason}, Acc) -> complain(Segment, Reason, Acc) end, State#state{net = Net1}, Complaints).
 
-part(Ports, #state{cuts = Cuts, addresses = Addresses, lab = Lab, net = Net} = State) ->
-    Union = fun(_, Described, Asked) -> Described ++ Asked end,
-    Filter = evum_lab_cut:filter(Cuts, maps:merge_with(Union, evum_lab_ask:described(Lab), Addresses)),
-    lists:foldl(
-        fun(Segment, #state{net = N} = Acc) ->
-            There = [{Name, Port} || {Home, Name, Port} <- Ports, Home =:= Segment],
-            Pairs = [{A, B} || {From, A} <- There, {To, B} <- There, evum_lab_cut:is_cut(From, To, Cuts)],
-            Meets = lists:any(fun({_, To}) -> [Name || {Name, _} <- There, lists:member(Name, To)] =/= [] end, Cuts),
-            Which =
-                case Meets of
-                    true -> Filter;
-                    false -> none
-                end,
-            case evum_lab_net:part(Segment, Pairs, Which, N) of
-                {ok, N1} -> Acc#state{net = N1};
-                {error, Reason, N1} -> complain(Segment, Reason, Acc#state{net = N1})
-            end
+attached(#state{machines = Machines}) ->
+    maps:filtermap(
+        fun
+            (_, #machine{os_pid = OsPid, homes = Homes}) when is_integer(OsPid) -> {true, {OsPid, Homes}};
+            (_, _) -> false
         end,
-        State,
-        evum_lab_net:segments(Net)
+        Machines
     ).
-
-%% A machine's ports that are up, and how they are to be.
-ports(Name, Machine, #state{lab = Lab} = State) ->
-    [{Home, Port, evum_lab_wiring:port({Name, Interface}, Home, Lab)} || {Interface, Home, Port} <- plugged(Machine, State)].
-
-plugged(#machine{os_pid = OsPid, homes = Homes}, #state{net = Net}) when is_integer(OsPid) ->
-    Sorted = evum_lab_interface:sorted(Homes),
-    [
-        {Interface, Home, Port}
-     || {Interface, Home} <- Sorted,
-        N <- [length([I || {I, H} <- Sorted, H =:= Home, {byte_size(I), I} =< {byte_size(Interface), Interface}])],
-        {ok, Port} <- [evum_lab_net:port(Home, OsPid, N, Net)]
-    ];
-plugged(_Machine, _State) ->
-    [].
 
 %% The ports of interfaces that are up, each with its switch.
-where_ports(#state{machines = Machines, net = Net} = State) ->
+where_ports(#state{net = Net} = State) ->
     [
-        {{Name, Interface}, Switch, Port}
-     || {Name, Machine} <- maps:to_list(Machines),
-        {Interface, Home, Port} <- plugged(Machine, State),
+        {Id, Switch, Port}
+     || {Id, Home, Port} <- evum_lab_ports:plugged(attached(State), Net),
         {ok, Switch} <- [evum_lab_net:switch(Home, Net)]
     ].
-
-%% Those that go down before those that come up, lest frames go round in between.
-trunk_ports(#state{lab = Lab, net = Net} = State) ->
-    Ports = [
-        {Up, {switch, Name}, Port, Setting}
-     || {{A, B} = Ends, {PortA, PortB}} <- maps:to_list(evum_lab_net:trunks(Net)),
-        {ok, OfA, OfB} <- [evum_lab_wiring:trunk(Ends, Lab)],
-        {Name, Port, #{up := Up} = Setting} <- [{A, PortA, OfA}, {B, PortB, OfB}]
-    ],
-    lists:foldl(
-        fun({_, Segment, Port, Setting}, Acc) -> set(Segment, Port, Setting, Acc) end, State, lists:keysort(1, Ports)
-    ).
-
-set(Segment, Port, Setting, #state{net = Net} = State) ->
-    case evum_lab_net:set(Segment, Port, Setting, Net) of
-        {ok, Net1} -> State#state{net = Net1};
-        {error, Reason, Net1} -> complain(Segment, Reason, State#state{net = Net1})
-    end.
 
 %%% Answers -------------------------------------------------------------------
 

@@ -274,8 +274,11 @@ ways(Name) ->
 lab_names(Config) ->
     Folder = filename:join(?config(priv_dir, Config), "My Lab"),
     ok = filelib:ensure_dir(Folder ++ "/x"),
-    ok = file:write_file(Folder ++ "/lab.conf", "pc1[0]=A\npc1[image]=tiny\n"),
-    {0, _} = sh("cd '" ++ Folder ++ "' && evum up ."),
+    ok = file:write_file(Folder ++ "/lab.conf", "pc1[0]=A\npc1[image]=tiny\npc1[port]=\"80:80/sctp\"\n"),
+    {0, Check} = sh("cd '" ++ Folder ++ "' && evum check ."),
+    ?assertMatch(match, match(Check, "^evum: note: .*My Lab/lab.conf:3: .*sctp")),
+    {0, Up} = sh("cd '" ++ Folder ++ "' && evum up ."),
+    ?assertMatch(match, match(Up, "^evum: note: .*sctp")),
     ?assertMatch({0, "My-Lab " ++ _}, evum("labs")),
     ?assertEqual({0, "there"}, evum("exec My-Lab.pc1 echo there")),
     ?assertEqual({0, ""}, evum("down My-Lab")).
