@@ -165,12 +165,18 @@ feed(Bytes, A) ->
 %% @doc Whether a request fits into a frame, which an agent would not survive
 %% else; what Linux says of what is too long for it.
 -spec check(request()) -> ok | {error, too_long()}.
-check({run, #{argv := Argv, env := Env}}) when length(Argv) > ?STRINGS_MAX; length(Env) > ?STRINGS_MAX ->
-    {error, e2big};
 check(Request) ->
+    case fitting(Request) of
+        {ok, _, _} -> ok;
+        {error, _} = Error -> Error
+    end.
+
+fitting({run, #{argv := Argv, env := Env}}) when length(Argv) > ?STRINGS_MAX; length(Env) > ?STRINGS_MAX ->
+    {error, e2big};
+fitting(Request) ->
     {Type, Payload} = encode(Request),
     case iolist_size(Payload) =< ?PAYLOAD_MAX of
-        true -> ok;
+        true -> {ok, Type, Payload};
         false when Type =:= ?RUN -> {error, e2big};
         false when Type =:= ?NETLINK -> {error, emsgsize};
         false -> {error, enametoolong}
@@ -187,13 +193,12 @@ request(_Key, _Watch, _Request, #agent{state = {bad, Reason}}) ->
 request(Key, Watch, Request, #agent{next_id = Id, waiting = Waiting} = A) ->
     Class = class(Request),
     #{Class := Queue} = Waiting,
-    case {check(Request), queue:len(Queue)} of
+    case {fitting(Request), queue:len(Queue)} of
         {{error, _} = Error, _} ->
             Error;
-        {ok, ?WAITING_MAX} ->
+        {{ok, _, _}, ?WAITING_MAX} ->
             {error, full};
-        {ok, _} ->
-            {Type, Payload} = encode(Request),
+        {{ok, Type, Payload}, _} ->
             Made = #request{
                 key = Key, watch = Watch, id = Id, class = Class, frame = frame(Type, Id, Payload)
             },
